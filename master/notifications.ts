@@ -1,0 +1,174 @@
+/**
+ * Who is told about what.
+ *
+ * @module
+ */
+
+import type { Connection } from "../network/connection.ts";
+import type { Environment } from "../network/environment.ts";
+import type { Node, NodeTable } from "../node/node_table.ts";
+import type { CellChange } from "../node/partition_table.ts";
+import { ClusterState, NodeState, NodeType } from "../protocol/enums.ts";
+import type { ArgsOf, SentName } from "../protocol/messages.ts";
+import type { Nid, NodeDescription } from "../protocol/nodes.ts";
+import type { Extra } from "./extra.ts";
+import type { MasterPartitionTable } from "./partition_table.ts";
+
+/** What is announced about a node. */
+export interface Announcement {
+  readonly description: NodeDescription;
+  /** Names of the backup clusters that an admin monitors. */
+  readonly monitored: readonly string[];
+}
+
+/** Those who follow the partition table. */
+const TABLE_READERS = [NodeType.STORAGE, NodeType.CLIENT, NodeType.ADMIN];
+
+/** Tells all nodes about changes of the cluster. */
+export class Notifier {
+  readonly #env: Environment;
+  readonly #nodes: NodeTable;
+  readonly #table: MasterPartitionTable;
+  readonly #extraOf: (node: Node) => Extra;
+  #previous = 0;
+
+  constructor(
+    env: Environment,
+    nodes: NodeTable,
+    table: MasterPartitionTable,
+    extraOf: (node: Node) => Extra,
+  ) {
+    this.#env = env;
+    this.#nodes = nodes;
+    this.#table = table;
+    this.#extraOf = extraOf;
+  }
+
+  /** The time, which strictly increases whatever the clock does: nodes discard old notifications. */
+  now(): number {
+    this.#previous = Math.max(this.#env.now(), this.#previous + 0.001);
+    return this.#previous;
+  }
+
+  /** The identified nodes, or those of some types. */
+  identified(...types: NodeType[]): Node[] {
+    return [...this.#nodes.list()].filter(({ connection, type }) =>
+      connection !== null && (types.length === 0 || types.includes(type))
+    );
+  }
+
+  /** Sends a notification to all identified nodes of some types. */
+  send<N extends SentName>(types: NodeType[], name: N, args: ArgsOf<N>): void {
+    for (const { connection } of this.identified(...types)) connection?.notify(name, args);
+  }
+
+  /** What is announced about a node as it is now; take it before the node is forgotten. */
+  announcement(node: Node, state: NodeState = node.state): Announcement {
+    return {
+      description: { ...node.describe(), state },
+      monitored: node.type === NodeType.ADMIN ? this.#extraOf(node).backup : [],
+    };
+  }
+
+  /** Tells a node about all nodes, itself first. */
+  welcome(node: Node): void {
+    const others = [...this.#nodes.list()]
+      .filter((other) => other !== node && this.#sees(node, this.announcement(other)))
+      .map((other) => other.describe());
+    const nodes = [node.describe(), ...others];
+    node.connection?.notify("NotifyNodeInformation", { timestamp: this.now(), nodes });
+  }
+
+  /** Tells everybody that nodes changed, or were added. */
+  changeNodes(...nodes: Node[]): void {
+    this.announce(nodes.map((node) => this.announcement(node)));
+  }
+
+  /** Tells those concerned about changed nodes. */
+  announce(changes: readonly Announcement[]): void {
+    if (changes.length === 0) return;
+    const timestamp = this.now();
+    for (const receiver of this.identified()) {
+      const nodes = changes.filter((change) => this.#sees(receiver, change))
+        .map(({ description }) => description);
+      if (nodes.length > 0) {
+        receiver.connection?.notify("NotifyNodeInformation", { timestamp, nodes });
+      }
+    }
+  }
+
+  /** Tells a node only about its own state. */
+  tellState(node: Node, state: NodeState, idTimestamp: number | null = node.idTimestamp): void {
+    this.tell(node.connection, { ...node.describe(), state, idTimestamp });
+  }
+
+  /** Tells whoever is connected about one node. */
+  tell(connection: Connection | null, description: NodeDescription): void {
+    connection?.notify("NotifyNodeInformation", { timestamp: this.now(), nodes: [description] });
+  }
+
+  /** Whether a kind of node is of interest to a receiver. */
+  #sees(receiver: Node, { description: { type }, monitored }: Announcement): boolean {
+    switch (receiver.type) {
+      case NodeType.ADMIN:
+      case NodeType.STORAGE:
+        return type !== NodeType.ADMIN;
+      case NodeType.CLIENT:
+        if (type === NodeType.CLIENT) return false;
+        if (type !== NodeType.ADMIN) return true;
+        return this.#extraOf(receiver).backup.some((name) => monitored.includes(name));
+      case NodeType.MASTER:
+        return type === NodeType.MASTER;
+    }
+  }
+
+  /** Applies changes of cells as the next version of the table, and tells these types of nodes. */
+  changeTable(
+    cells: readonly CellChange[],
+    types = TABLE_READERS,
+  ): void {
+    if (cells.length > 0) this.#changeTable(cells, this.#table.replicas, types);
+  }
+
+  /** Sets the wanted number of replicas, as the next version of the table, and tells all nodes. */
+  changeReplicas(replicas: number): void {
+    this.#changeTable([], replicas, TABLE_READERS);
+  }
+
+  #changeTable(cells: readonly CellChange[], replicas: number, types: NodeType[]): void {
+    const { ptid } = this.#table;
+    if (ptid === null) return;
+    const changes = { ptid: ptid + 1, replicas, cells };
+    this.#table.change(changes);
+    this.send(types, "NotifyPartitionChanges", changes);
+  }
+
+  /** Resolves, when all storages have answered or are lost, with those that have saved the table. */
+  async saved(): Promise<Set<Nid>> {
+    const saved = new Set<Nid>();
+    const ask = async ({ connection, nid }: Node) => {
+      if (connection === null || nid === null) return;
+      // They save the table before they handle what follows.
+      await connection.ask("Ping", {}).then(() => saved.add(nid), () => {});
+    };
+    await Promise.all(this.identified(NodeType.STORAGE).map(ask));
+    return saved;
+  }
+
+  /** Sends the whole table to some types of nodes. */
+  sendTable(...receivers: Node[]): void {
+    const { ptid, replicas, rows } = this.#table;
+    for (const { connection } of receivers) {
+      connection?.notify("SendPartitionTable", { ptid, replicas, rows });
+    }
+  }
+
+  /** Tells all nodes the state of the cluster, each followed by what comes next for it. */
+  changeState(state: ClusterState, next: (storage: Node) => void = () => {}): void {
+    this.#env.log.info(`cluster state: ${ClusterState[state]}`);
+    for (const node of this.identified()) {
+      node.connection?.notify("NotifyClusterInformation", { state });
+      if (node.type === NodeType.STORAGE) next(node);
+    }
+  }
+}

@@ -1,0 +1,424 @@
+/**
+ * Recovery: the master finds the last version of the partition table, and waits until the storages
+ * that it needs are there.
+ *
+ * @module
+ */
+
+import { type ConnectionClosed, ErrorAnswer, Refusal } from "../network/handler.ts";
+import type { Node } from "../node/node_table.ts";
+import { ConfigError } from "../node/errors.ts";
+import {
+  CellState,
+  ClusterState,
+  ErrorCode,
+  isReadable,
+  NodeState,
+  NodeType,
+} from "../protocol/enums.ts";
+import { ProtocolError } from "../protocol/errors.ts";
+import { hexId, type Tid } from "../protocol/ids.ts";
+import type { AnswerArgsOf } from "../protocol/messages.ts";
+import { type Nid, nodeName, nodeTypeOf } from "../protocol/nodes.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Lifecycle, Phase } from "./phase.ts";
+import { IdleStorageHandler } from "./storage_handler.ts";
+
+/** What a storage has saved. */
+type Report = AnswerArgsOf<"AskRecovery">;
+
+/** The phase that every primary master begins with, and falls back to. */
+export class Recovery implements Phase {
+  readonly state = ClusterState.RECOVERING;
+  readonly #cluster: Cluster;
+  readonly #lifecycle: Lifecycle;
+  readonly #reports = new Map<Node, Report>();
+  /** Storages that have not answered yet, with the number of answers they owe. */
+  readonly #asked = new Map<Node, number>();
+  /** Storages that were told to truncate, and after what. */
+  readonly #truncated = new Map<Node, Tid>();
+  /** The greatest version that this master made or any storage reported; 0 if there is no table. */
+  #target = 0;
+  /** Storages that have that version; the first one is being asked for it. */
+  #candidates: Node[] = [];
+  /** Whether the table is that version. */
+  #loaded = false;
+  /** An operator ordered the start. */
+  #ordered = false;
+  /** After which transaction this master has ordered to truncate. */
+  readonly #truncateTid: Tid | null;
+  /** The only storages there may be, if this master has given way to another one; else `null`. */
+  readonly #kept: ReadonlySet<Nid> | null;
+  /** Several things are being changed: what is missing is evaluated when that is done. */
+  #busy = false;
+
+  /**
+   * @param truncateTid what an operator has ordered: maybe no storage had the time to save it.
+   * @param kept the storages that are kept from joining another primary, which serves: nothing starts
+   * unless an operator orders it. `null` if there is none.
+   */
+  constructor(
+    cluster: Cluster,
+    lifecycle: Lifecycle,
+    truncateTid: Tid | null = null,
+    kept: ReadonlySet<Nid> | null = null,
+  ) {
+    this.#cluster = cluster;
+    this.#lifecycle = lifecycle;
+    this.#truncateTid = truncateTid;
+    this.#kept = kept;
+  }
+
+  enter(): void {
+    const { notifier, table } = this.#cluster;
+    this.#cluster.truncateTid = null;
+    // After a fall-back, this master knows better than storages that were away, or killed before they
+    // saved the last version: to believe them would be to forget what was committed without them.
+    if (table.ptid !== null) {
+      this.#target = table.ptid;
+      this.#loaded = true;
+    }
+    notifier.changeState(this.state, (storage) => this.storageJoined(storage));
+  }
+
+  storageHandler(): IdleStorageHandler {
+    return new IdleStorageHandler(this.#cluster);
+  }
+
+  clientHandler(): never {
+    return this.admitClient();
+  }
+
+  /** Whether this master runs for primary. */
+  get candidate(): boolean {
+    return this.#kept === null;
+  }
+
+  admitStorage(nid: Nid | null): NodeState {
+    if (this.#kept !== null && (nid === null || !this.#kept.has(nid))) this.admitMaster();
+    return NodeState.PENDING;
+  }
+
+  admitMaster(): void {
+    if (this.#kept === null) return;
+    throw new Refusal(ErrorCode.NOT_READY, "this master has given way to another one");
+  }
+
+  admitClone(): never {
+    throw new Refusal(ErrorCode.NOT_READY, "the cluster is recovering");
+  }
+
+  admitClient(): never {
+    throw new Refusal(ErrorCode.NOT_READY, "the cluster is recovering");
+  }
+
+  clientLost(): void {}
+
+  storageJoined(storage: Node): void {
+    this.#ask(storage, (done) => {
+      storage.connection?.request("AskRecovery", {}, (report) => {
+        done();
+        this.#reported(storage, report);
+      }, (error) => this.#failed(storage, error));
+    });
+  }
+
+  storageLost(storage: Node): void {
+    const { env, notifier } = this.#cluster;
+    this.#reports.delete(storage);
+    this.#asked.delete(storage);
+    this.#truncated.delete(storage);
+    const wasAsked = this.#candidates[0] === storage;
+    this.#candidates = this.#candidates.filter((node) => node !== storage);
+    if (wasAsked && !this.#loaded) {
+      if (this.#candidates.length > 0) this.#askTable();
+      else env.log.warning(`partition table ${this.#target} is only known by ${storage}: waiting`);
+    }
+    // Announced already if an operator removed it.
+    if (storage.state === NodeState.PENDING) {
+      storage.state = NodeState.DOWN;
+      notifier.changeNodes(storage);
+    }
+    this.evaluate();
+  }
+
+  /**
+   * An operator lets the cluster start, as soon as it can.
+   *
+   * @throws {Refusal} if there is nothing to start with yet.
+   */
+  start(): void {
+    const storages = this.#cluster.notifier.identified(NodeType.STORAGE);
+    if (storages.length === 0) {
+      throw new Refusal(ErrorCode.DENIED, "Cannot exit recovery without any storage node");
+    }
+    for (const storage of storages) {
+      if (!this.#asked.has(storage)) continue;
+      const text = `Cannot exit recovery now: node ${storage} is entering cluster`;
+      throw new Refusal(ErrorCode.DENIED, text);
+    }
+    this.#cluster.startupAllowed = true;
+    this.#ordered = true;
+  }
+
+  #ask(storage: Node, send: (done: () => void) => void): void {
+    this.#asked.set(storage, (this.#asked.get(storage) ?? 0) + 1);
+    send(() => {
+      const count = (this.#asked.get(storage) ?? 0) - 1;
+      if (count > 0) this.#asked.set(storage, count);
+      else this.#asked.delete(storage);
+    });
+  }
+
+  #failed(storage: Node, error: ErrorAnswer | ConnectionClosed): void {
+    // Otherwise it is lost, see `storageLost`.
+    if (!(error instanceof ErrorAnswer)) return;
+    this.#cluster.env.log.error(`${storage} can't be recovered: ${error.message}`);
+    storage.connection?.close();
+  }
+
+  #reported(storage: Node, report: Report): void {
+    if (this.#lifecycle.phase !== this) return;
+    if (!this.#cluster.leftBehind.admits(storage.nid, report.ptid)) {
+      return storage.connection?.close();
+    }
+    this.#reports.set(storage, report);
+    const ptid = report.ptid ?? 0;
+    if (ptid > this.#target || (ptid > 0 && ptid === this.#target && !this.#loaded)) {
+      if (ptid > this.#target) {
+        this.#target = ptid;
+        this.#loaded = false;
+        this.#candidates = [];
+      }
+      this.#candidates.push(storage);
+      if (this.#candidates.length === 1) this.#askTable();
+    } else if (ptid === 0) {
+      this.#cluster.temporaryIds.doubt(storage);
+      this.#evictBlank(storage);
+    }
+    this.evaluate();
+  }
+
+  #askTable(): void {
+    const [storage] = this.#candidates;
+    if (storage === undefined) return;
+    this.#ask(storage, (done) => {
+      storage.connection?.request("AskPartitionTable", {}, (table) => {
+        done();
+        // Late if a newer version was reported meanwhile, or another storage had to be asked.
+        if (this.#lifecycle.phase === this && this.#candidates[0] === storage && !this.#loaded) {
+          this.#load(table);
+        }
+        this.evaluate();
+      }, (error) => this.#failed(storage, error));
+    });
+  }
+
+  #load(table: AnswerArgsOf<"AskPartitionTable">): void {
+    const { env, nodes, notifier } = this.#cluster;
+    checkTable(table, this.#target);
+    this.#cluster.table.load(table);
+    this.#loaded = true;
+    const known = new Set(nodes.list());
+    for (const nid of this.#cluster.table.nodes()) nodes.ensureStorage(nid);
+    const created = [...nodes.list()].filter((node) => !known.has(node));
+    env.log.info(`partition table ${table.ptid} is loaded`);
+    for (const admin of notifier.identified(NodeType.ADMIN)) {
+      admin.connection?.notify("NotifyNodeInformation", {
+        timestamp: notifier.now(),
+        nodes: created.map((node) => node.describe()),
+      });
+      notifier.sendTable(admin);
+    }
+    this.#busy = true;
+    for (const storage of notifier.identified(NodeType.STORAGE)) this.#evictBlank(storage);
+    this.#busy = false;
+  }
+
+  /** Whether a storage is empty although the partition table gives it cells. */
+  #isBlank(storage: Node): boolean {
+    const { table } = this.#cluster;
+    return this.#loaded && storage.nid !== null && table.hasNode(storage.nid) &&
+      this.#reports.get(storage)?.ptid === null;
+  }
+
+  /**
+   * A storage without table that was given, when the table was not known, an id that turns out to be
+   * another one's, must get another id. It does when it comes back. One that asked for that id itself
+   * lost its database: nothing starts with it unless an operator says so.
+   */
+  #evictBlank(storage: Node): void {
+    if (!this.#isBlank(storage)) return;
+    const { env, temporaryIds } = this.#cluster;
+    if (temporaryIds.has(storage)) {
+      env.log.warning(`${storage} is empty, but its id belongs to a node of the partition table`);
+      temporaryIds.displace(storage);
+    } else {
+      env.log.warning(
+        `${storage} is empty, but the partition table gives it data: its database is another one, ` +
+          "or lost. The cluster does not start with it, unless an operator orders the start",
+      );
+    }
+  }
+
+  /** Whether a storage may have cells in a table that is not known yet. */
+  mayHaveCells(storage: Node): boolean {
+    return !this.#loaded &&
+      (this.#target > 0 || this.#cluster.exists || this.#asked.has(storage));
+  }
+
+  /** Ends recovery if nothing is missing. To be called after anything that may matter. */
+  evaluate(): void {
+    if (this.#busy || this.#lifecycle.phase !== this) return;
+    if (this.#kept !== null && !this.#ordered) return;
+    const needed = this.#needed();
+    if (needed === null || needed.size === 0) return;
+    // Even one that is not needed may be about to report a newer table.
+    if (this.#asked.size > 0) return;
+    if (this.#loaded && this.#truncateLate()) return;
+    this.#leave(this.#loaded);
+  }
+
+  /** The storages to start with, `null` if some are missing. */
+  #needed(): Set<Node> | null {
+    const { exists, nodes, notifier, options: { autostart }, startupAllowed, table } =
+      this.#cluster;
+    if (this.#target > 0) {
+      // Never an older table, nor a new one, when a storage has reported this version.
+      if (!this.#loaded || !table.filled) return null;
+      const pending = (nid: number) => {
+        const node = nodes.get(nid);
+        return node?.state === NodeState.PENDING && (this.#ordered || !this.#isBlank(node));
+      };
+      if (!table.operational(pending)) return null;
+      this.#cluster.truncateTid = this.#truncation();
+      const wanted = !startupAllowed && this.#cluster.truncateTid !== null
+        ? table.nodes()
+        : table.readableNodes();
+      const needed = new Set<Node>();
+      for (const nid of wanted) {
+        const node = nodes.get(nid);
+        if (node !== undefined && pending(nid)) needed.add(node);
+        else if (!startupAllowed) return null;
+      }
+      return needed;
+    }
+    const storages = notifier.identified(NodeType.STORAGE);
+    const enough = !exists && autostart !== null && storages.length >= autostart;
+    if (!startupAllowed && !enough) return null;
+    return new Set(storages);
+  }
+
+  /**
+   * The truncation to perform: the order may have reached only some of the storages that have the
+   * last table. Those that only have outdated cells do not matter: they replicate afterwards.
+   */
+  #truncation(): Tid | null {
+    const { nodes, table } = this.#cluster;
+    let truncateTid = this.#truncateTid;
+    for (const nid of table.readableNodes()) {
+      const node = nodes.get(nid);
+      const report = node && this.#reports.get(node);
+      if (report?.ptid !== table.ptid) continue;
+      const tid = report?.truncateTid ?? null;
+      if (tid !== null && (truncateTid === null || tid < truncateTid)) truncateTid = tid;
+    }
+    return truncateTid;
+  }
+
+  /** Tells storages that missed the order to truncate; returns whether there were some. */
+  #truncateLate(): boolean {
+    const { truncateTid: tid } = this.#cluster;
+    if (tid === null) return false;
+    const late = [...this.#reports].filter(([storage, { truncateTid }]) =>
+      !this.#asked.has(storage) && (truncateTid === null || truncateTid > tid)
+    );
+    for (const [storage] of late) {
+      if (this.#truncated.get(storage) === tid) {
+        this.#cluster.env.log.error(`${storage} does not remember that it must truncate`);
+        storage.connection?.close();
+        continue;
+      }
+      this.#truncated.set(storage, tid);
+      this.#cluster.env.log.info(`${storage} is told to truncate after ${hexId(tid)}`);
+      storage.connection?.notify("Truncate", { tid });
+      this.storageJoined(storage);
+    }
+    return late.length > 0;
+  }
+
+  #leave(existing: boolean): void {
+    const { nodes, notifier, running, table } = this.#cluster;
+    if (existing && this.#isBackup()) {
+      this.#lifecycle.fail(
+        new ConfigError("this database is a backup: backup clusters are not supported yet"),
+      );
+      return;
+    }
+    if (existing && !this.#ordered) {
+      // Its cells get outdated with those of the other absent nodes.
+      this.#busy = true;
+      for (const storage of notifier.identified(NodeType.STORAGE)) {
+        if (this.#isBlank(storage)) storage.connection?.close();
+      }
+      this.#busy = false;
+    }
+    if (existing && this.#ordered) this.#leaveBehind();
+    const changed: Node[] = [];
+    for (const storage of notifier.identified(NodeType.STORAGE)) {
+      if (existing && !table.hasNode(storage.nid ?? 0)) continue;
+      storage.state = NodeState.RUNNING;
+      changed.push(storage);
+    }
+    // Storages have not been told about nodes that are only known from the table.
+    const absent = existing
+      ? [...table.nodes()].map((nid) => nodes.get(nid)).filter((node) => node !== undefined)
+        .filter((node) => node.connection === null)
+      : [];
+    notifier.changeNodes(...changed, ...absent);
+    if (existing) notifier.changeTable(table.outdate(running), [NodeType.ADMIN]);
+    else this.#create(changed);
+    this.#lifecycle.verify();
+  }
+
+  /** The operator knows that these are not there. They may be elsewhere. */
+  #leaveBehind(): void {
+    const { leftBehind, nodes, table } = this.#cluster;
+    for (const nid of table.readableNodes()) {
+      if ((nodes.get(nid)?.connection ?? null) === null) leftBehind.add(nid, this.#target);
+    }
+  }
+
+  #isBackup(): boolean {
+    const { table } = this.#cluster;
+    return [...this.#reports].some(([{ nid }, { backupTid }]) =>
+      backupTid !== null && nid !== null &&
+      table.rows.some((row) => row.some((cell) => cell.nid === nid && isReadable(cell.state)))
+    );
+  }
+
+  #create(storages: readonly Node[]): void {
+    const { env, extraOf, notifier, options, table } = this.#cluster;
+    const members = storages.flatMap((storage) =>
+      storage.nid === null ? [] : [{ nid: storage.nid, path: extraOf(storage).devpath }]
+    );
+    if (!table.create(options.partitions, options.replicas, members)) {
+      env.log.warning("the topology of the storages does not allow to keep copies apart");
+    }
+    env.log.info(`created a partition table of ${options.partitions} partitions`);
+    notifier.sendTable(...notifier.identified(NodeType.ADMIN));
+  }
+}
+
+/** @throws {ProtocolError} if it can't be the table that was announced. */
+function checkTable({ ptid, rows }: AnswerArgsOf<"AskPartitionTable">, expected: number): void {
+  if (ptid !== expected) {
+    throw new ProtocolError(`partition table ${ptid}, whereas ${expected} was announced`);
+  }
+  if (rows.length === 0) throw new ProtocolError(`partition table ${ptid} has no partition`);
+  for (const { nid, state } of rows.flat()) {
+    if (nodeTypeOf(nid) !== NodeType.STORAGE || state === CellState.DISCARDED) {
+      throw new ProtocolError(`partition table ${ptid} has an invalid cell on ${nodeName(nid)}`);
+    }
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Comparing the copies of partitions.
+ *
+ * @module
+ */
+
+import type { NodeTable } from "../node/node_table.ts";
+import type { CellChange } from "../node/partition_table.ts";
+import { CellState, isReadable } from "../protocol/enums.ts";
+import type { Tid } from "../protocol/ids.ts";
+import type { ArgsOf } from "../protocol/messages.ts";
+import { type Nid, nodeName } from "../protocol/nodes.ts";
+import type { MasterPartitionTable } from "./partition_table.ts";
+import { denied } from "./table_commands.ts";
+
+/** What checks depend on. */
+export interface CheckContext {
+  readonly nodes: NodeTable;
+  readonly table: MasterPartitionTable;
+  readonly running: (nid: Nid) => boolean;
+}
+
+/** The checks that were ordered, and what their results change. */
+export class ReplicaChecks {
+  readonly #context: CheckContext;
+  /** The storage that was told to check a partition: nobody else's opinion counts. */
+  readonly #checkers = new Map<number, Nid>();
+
+  constructor(context: CheckContext) {
+    this.#context = context;
+  }
+
+  /** Operation stops: results do not matter any more. */
+  clear(): void {
+    this.#checkers.clear();
+  }
+
+  /**
+   * Orders to compare the copies of some partitions, up to the last transaction at most. Where there
+   * is a single copy there is nothing to do.
+   *
+   * @throws {Refusal} if a partition or a source can't be.
+   */
+  order({ sources, min, max }: ArgsOf<"CheckReplicas">, last: Tid): void {
+    const { nodes } = this.#context;
+    for (const [partition, source] of sources) this.#validate(partition, source);
+    const end = max === null || max > last ? last : max;
+    if (min > end) return;
+    const checkers = new Set<Nid>();
+    for (const [partition, source] of [...sources].sort(([a], [b]) => a - b)) {
+      const copies = this.#copies(partition);
+      if (copies.length < 2) continue;
+      // As few storages as possible are busy with it, each with one partition after the other.
+      const checker = copies.find((nid) => checkers.has(nid)) ?? copies.at(-1);
+      if (checker === undefined) continue;
+      checkers.add(checker);
+      this.#checkers.set(partition, checker);
+      const address = source === null ? null : nodes.get(source)?.address ?? null;
+      nodes.get(checker)?.connection?.notify("CheckPartition", {
+        partition,
+        source: { upstream: "", address },
+        min,
+        max: end,
+      });
+    }
+  }
+
+  /**
+   * The changes due to the result of a check: copies that differ from a right one are not read any
+   * more. While it is not known which one is right, all go on.
+   *
+   * @param nids the storages whose copies differ.
+   */
+  corrupted(reporter: Nid, partition: number, nids: readonly Nid[]): CellChange[] {
+    if (this.#checkers.get(partition) !== reporter) return [];
+    const bad = this.#context.table.readableCells(partition).filter(({ nid }) =>
+      nids.includes(nid)
+    );
+    if (this.#copies(partition).every((nid) => nids.includes(nid))) return [];
+    return bad.map(({ nid }) => ({ partition, nid, state: CellState.CORRUPTED }));
+  }
+
+  /** The storages that serve a partition. */
+  #copies(partition: number): Nid[] {
+    const { running, table } = this.#context;
+    return table.readableCells(partition).map(({ nid }) => nid).filter(running);
+  }
+
+  #validate(partition: number, source: Nid | null): void {
+    const { running, table } = this.#context;
+    if (partition >= table.partitions) throw denied(`there is no partition ${partition}`);
+    if (source === null) return;
+    const state = table.cellState(partition, source);
+    if (state !== null && isReadable(state) && running(source)) return;
+    throw denied(`${nodeName(source)} has no copy of partition ${partition} to compare with`);
+  }
+}

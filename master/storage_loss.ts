@@ -1,0 +1,30 @@
+/**
+ * What the loss of a storage changes for everybody, past recovery.
+ *
+ * @module
+ */
+
+import type { Node } from "../node/node_table.ts";
+import { NodeState } from "../protocol/enums.ts";
+import type { Cluster } from "./cluster.ts";
+
+/**
+ * Announces that a storage is lost, and then the table without its cells.
+ *
+ * @returns whether operation may go on.
+ */
+export function announceLoss(cluster: Cluster, storage: Node): boolean {
+  const { nodes, notifier, running, table, truncateTid } = cluster;
+  const { nid, state } = storage;
+  // Announced already if an operator stopped it.
+  if (nid !== null && (state === NodeState.RUNNING || state === NodeState.PENDING)) {
+    const forgotten = state === NodeState.PENDING && !table.hasMember(nid);
+    storage.state = forgotten ? NodeState.UNKNOWN : NodeState.DOWN;
+    const announcement = notifier.announcement(storage);
+    if (forgotten) nodes.remove(storage);
+    notifier.announce([announcement]);
+    if (truncateTid !== null) return false;
+    notifier.changeTable(table.outdate(running, nid));
+  }
+  return table.operational(running);
+}

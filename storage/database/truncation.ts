@@ -1,0 +1,35 @@
+/**
+ * Deletion of what is after a tid, on the whole node.
+ *
+ * @module
+ */
+
+import type { Config } from "./config.ts";
+import type { Context } from "./context.ts";
+import type { DataStore } from "./data.ts";
+import { deleteObjectsAfter, deletePacksAfter, deleteTransactionsAfter } from "./deletion.ts";
+import type { PartitionTable } from "./partition_table.ts";
+import { write } from "./sql.ts";
+
+/** Records deleted by one commit. */
+const SLICE = 1000;
+
+/** See `Database.truncate`. After a crash it is simply done again. */
+export async function truncate(
+  context: Context,
+  config: Config,
+  table: PartitionTable,
+  data: DataStore,
+): Promise<void> {
+  const tid = config.tid("truncate_tid");
+  if (tid === null) return;
+  for (const partition of table.assigned()) {
+    while (await deleteObjectsAfter(context, data, partition, tid, SLICE) === SLICE);
+    while (await deleteTransactionsAfter(context, partition, tid, SLICE) === SLICE);
+    deletePacksAfter(context, table.partitions, partition, tid);
+  }
+  await context.queue.commit(
+    write("UPDATE pt SET tid = ? WHERE nid = ? AND tid > ?", tid, config.number("nid"), tid),
+    config.set("truncate_tid", null),
+  );
+}

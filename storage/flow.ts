@@ -1,0 +1,154 @@
+/**
+ * Keeps what one client can make the node hold in memory within limits, without ever blocking what
+ * other transactions wait for.
+ *
+ * @module
+ */
+
+import type { Connection } from "../network/connection.ts";
+import { violation } from "./failure.ts";
+
+/** Reads of a connection that the database works on at the same time. */
+export const MAX_RUNNING_READS = 16;
+/** Reads of a connection that wait, for their turn or for a commit, before it is not read any more. */
+export const MAX_WAITING_READS = 64;
+/** Bytes that a store takes in memory besides its data. */
+const STORE_OVERHEAD = 256;
+/** Bytes of a connection given to the database and not written yet before it is not read any more. */
+export const MAX_UNWRITTEN = 8 << 20;
+/** Writes of a connection that wait for locks. */
+export const MAX_DELAYED_WRITES = 1 << 16;
+/** Bytes of the data of these writes. */
+export const MAX_DELAYED_BYTES = 256 << 20;
+
+/** A read that is ready to be executed. Never rejects. */
+export type Read = () => Promise<void>;
+
+/**
+ * The flow of a connection.
+ *
+ * A connection is paused for reads, even those that wait for a commit to finish, because a commit in
+ * progress depends on the master only. It is never paused for writes that wait for locks: what
+ * releases these locks may come on that same connection. They are counted, and refused at last.
+ */
+export class Flow {
+  readonly #connection: Connection;
+  readonly #flush: () => Promise<void>;
+  readonly #onRequest: () => void;
+  #running = 0;
+  #blocked = 0;
+  readonly #queue: Read[] = [];
+  #paused = false;
+  #unwritten = 0;
+  #delayedWrites = 0;
+  #delayedBytes = 0;
+
+  /**
+   * @param flush resolves when what was given to the database is written; may reject.
+   * @param onRequest called for each read and each store.
+   */
+  constructor(
+    connection: Connection,
+    flush: () => Promise<void>,
+    onRequest: () => void = () => {},
+  ) {
+    this.#connection = connection;
+    this.#flush = flush;
+    this.#onRequest = onRequest;
+    connection.onDrained = () => this.#startReads();
+  }
+
+  /** Number of reads and writes that wait. */
+  get waiting(): number {
+    return this.#queue.length + this.#blocked + this.#delayedWrites;
+  }
+
+  /** Executes a read, as soon as there are not too many. */
+  read(read: Read): void {
+    this.#onRequest();
+    if (this.#running < MAX_RUNNING_READS && !this.#connection.congested) this.#start(read);
+    else {
+      this.#queue.push(read);
+      this.#pauseOrResume();
+    }
+  }
+
+  /** A read waits for a commit. */
+  blocked(): void {
+    this.#blocked++;
+    this.#pauseOrResume();
+  }
+
+  /** A read does not wait for a commit any more. */
+  unblocked(): void {
+    this.#blocked--;
+    this.#pauseOrResume();
+  }
+
+  #start(read: Read): void {
+    this.#running++;
+    read().then(() => {
+      this.#running--;
+      if (this.#queue.length > 0) this.#startReads();
+    });
+  }
+
+  #startReads(): void {
+    while (this.#running < MAX_RUNNING_READS && !this.#connection.congested) {
+      const read = this.#queue.shift();
+      if (read === undefined) break;
+      // An answer that nobody gets is not worth a read.
+      if (this.#connection.open) this.#start(read);
+    }
+    this.#pauseOrResume();
+  }
+
+  #pauseOrResume(): void {
+    const waiting = this.#queue.length + this.#blocked;
+    if (!this.#paused && waiting >= MAX_WAITING_READS) {
+      this.#paused = true;
+      this.#connection.pause();
+    } else if (this.#paused && waiting <= MAX_WAITING_READS / 2) {
+      this.#paused = false;
+      this.#connection.resume();
+    }
+  }
+
+  /** Data was given to the database, which writes slower than a network brings. */
+  stored(bytes: number): void {
+    this.#onRequest();
+    const before = this.#unwritten;
+    this.#unwritten += bytes + STORE_OVERHEAD;
+    if (before > MAX_UNWRITTEN || this.#unwritten <= MAX_UNWRITTEN) return;
+    this.#connection.pause();
+    const resume = () => {
+      this.#unwritten = 0;
+      this.#connection.resume();
+    };
+    this.#flush().then(resume, resume);
+  }
+
+  /**
+   * A write waits for a lock.
+   *
+   * @throws {Refusal} if there are too many.
+   */
+  delayed(bytes: number): void {
+    if (
+      this.#delayedWrites >= MAX_DELAYED_WRITES || this.#delayedBytes + bytes > MAX_DELAYED_BYTES
+    ) {
+      throw violation(
+        `too much is waiting for locks: ${this.#delayedWrites} requests ` +
+          `with ${this.#delayedBytes} bytes of data`,
+      );
+    }
+    this.#delayedWrites++;
+    this.#delayedBytes += bytes;
+  }
+
+  /** A write does not wait for a lock any more. */
+  undelayed(bytes: number): void {
+    this.#delayedWrites--;
+    this.#delayedBytes -= bytes;
+  }
+}

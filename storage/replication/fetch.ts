@@ -1,0 +1,373 @@
+/**
+ * Fetches from one storage what a cell lacks: the fed side of replication.
+ *
+ * Chunk by chunk, this node tells what it has, is sent what it lacks, and is told what is in excess.
+ * Metadata comes first, then objects. The next chunk is asked for while the database still writes the
+ * last one; the order of what is written is that of what was received, so that the cell really has
+ * everything up to its resume point whenever the node may die.
+ *
+ * Nothing that is committed ever disappears, but for packs and truncation, which storages execute by
+ * themselves. So a cell that was complete once has nothing in excess, or it has another history: it
+ * served under another master, where an operator ordered the start too. It then keeps what it has. To see
+ * it, replication resumes with the last transaction that the cell has, and not after it.
+ *
+ * What the source has packed and this cell has not can't be found by looking at what is new: of an object
+ * that was deleted, nothing is left there. The cell is then compared as a whole, again if the source
+ * packs meanwhile.
+ *
+ * @module
+ */
+
+import type { Connection } from "../../network/connection.ts";
+import {
+  addTid,
+  hexId,
+  partitionOf,
+  type Tid,
+  toTid,
+  ZERO_OID,
+  ZERO_TID,
+} from "../../protocol/ids.ts";
+import type { AnswerArgsOf, ArgsOf } from "../../protocol/messages.ts";
+import { isIntact, isNoData } from "../checksum.ts";
+import type { CopiedObject, CopiedTransaction, Database } from "../database/mod.ts";
+import type { Packs } from "../packs.ts";
+import { Chunk, DivergedError, SourceError } from "./chunk.ts";
+import { grouped, type Key, keysOf, lastKey, recordKey, recordOf } from "./comparison.ts";
+
+/** Items compared at once. */
+const LENGTH = 1000;
+/** Items, or bytes of them, given to the database together. */
+const BATCH = 100;
+const BATCH_BYTES = 1 << 17;
+/** Bytes that an item takes in memory besides its data. */
+const OVERHEAD = 256;
+/**
+ * Bytes received and not written yet before the source is not read any more, until half of them are
+ * written. It is not much so that this node does not spend much time with them in one go.
+ */
+const MAX_UNWRITTEN = 1 << 19;
+
+/** How far a cell is. */
+export interface Position {
+  /**
+   * Where replication began: until then the cell had everything, including the transaction with this
+   * tid. `ZERO_TID` if it has to be filled from the start, and may have anything.
+   */
+  resumed: Tid;
+  /** The first tid of which metadata may be missing. */
+  transactions: Tid;
+  /** The first tid of which objects may be missing. */
+  objects: Tid;
+}
+
+/** The replication of one partition from one source, up to a tid. */
+export class Fetch {
+  readonly #database: Database;
+  readonly #packs: Packs;
+  readonly #connection: Connection;
+  readonly #partition: number;
+  readonly #position: Position;
+  readonly #max: Tid;
+  readonly #outcome = Promise.withResolvers<void>();
+  /** Everything that is done with the database, one after the other. Never rejects. */
+  #work: Promise<void>;
+  #active = true;
+  #request = -1;
+  /** The last completed packs of the cell, and of the source when the comparison of objects began. */
+  #ownPack: Tid = ZERO_TID;
+  #sourcePack: Tid = ZERO_TID;
+  #chunk = new Chunk(0n, -1n, [], 1);
+  #transactions: CopiedTransaction[] = [];
+  #objects: CopiedObject[] = [];
+  #batchBytes = 0;
+  #unwritten = 0;
+  #paused = false;
+
+  /**
+   * @param position is advanced as the database is given data.
+   * @param before resolves when nothing else changes the partition up to `max` any more.
+   */
+  constructor(
+    database: Database,
+    packs: Packs,
+    connection: Connection,
+    partition: number,
+    position: Position,
+    max: Tid,
+    before: Promise<unknown>,
+  ) {
+    this.#database = database;
+    this.#packs = packs;
+    this.#connection = connection;
+    this.#partition = partition;
+    this.#position = position;
+    this.#max = max;
+    this.#work = before.then(() => {}, () => {});
+  }
+
+  /** Resolves when nothing is written any more, once the replication has ended. */
+  get work(): Promise<void> {
+    return this.#work;
+  }
+
+  /**
+   * Fetches everything; resolves when it is durable.
+   *
+   * @throws {SourceError} (a rejection) if the source can't be used.
+   * @throws {LimitError} (a rejection) if the database can't hold what it sends.
+   */
+  async run(): Promise<void> {
+    this.#guard(() => {
+      const { resumed } = this.#position;
+      if (resumed > this.#max) this.#diverges(resumed);
+    });
+    this.#queue(async () => {
+      // Lists have to contain what earlier attempts have written.
+      await this.#database.flush();
+      const packs = await this.#database.completedPacks();
+      this.#ownPack = packs.find((one) => one.partition === this.#partition)?.pack ?? ZERO_TID;
+      this.#guard(() => this.#fetchTransactions(this.#position.transactions, true));
+    });
+    await this.#outcome.promise;
+  }
+
+  /** Gives up. What was received is kept. */
+  stop(error: Error): void {
+    if (!this.#active) return;
+    this.#active = false;
+    this.#outcome.reject(error);
+  }
+
+  /** Queues work on the database. */
+  #queue(work: () => Promise<void> | void): void {
+    this.#work = this.#work.then(() => this.#guard(work));
+  }
+
+  /** Does something of which the failure ends the replication. */
+  async #guard(action: () => Promise<void> | void): Promise<void> {
+    if (!this.#active) return;
+    try {
+      await action();
+    } catch (error) {
+      this.stop(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** Whether a message belongs to the current request: what is left of former ones is ignored. */
+  expects(connection: Connection, id: number): boolean {
+    return this.#active && connection === this.#connection && id === this.#request;
+  }
+
+  readonly #refused = (error: Error): void => this.stop(new SourceError(error.message));
+
+  // Metadata
+
+  async #fetchTransactions(min: Tid, askPack: boolean): Promise<void> {
+    const [partition, max] = [this.#partition, this.#max];
+    const tids = min > max ? [] : await this.#database.tidsFrom(partition, min, max, LENGTH);
+    if (!this.#active) return;
+    this.#chunk = new Chunk(min, max, tids, LENGTH);
+    this.#request = this.#connection.request(
+      "AskFetchTransactions",
+      { partition, length: LENGTH, min, max, tids, askPack },
+      (answer) => this.#guard(() => this.#transactionsAnswered(answer)),
+      this.#refused,
+    );
+  }
+
+  /** Metadata that the cell lacks. */
+  addTransaction(args: ArgsOf<"AddTransaction">): void {
+    this.#guard(() => {
+      this.#checkPartition(args.tid);
+      if (!this.#chunk.accepts(args.tid)) return;
+      const { pack } = args;
+      this.#transactions.push({ ...args, pack: pack && { ...pack, packTid: pack.tid } });
+      this.#received(args.oids.length * 8 + args.extension.length, this.#transactions.length);
+    });
+  }
+
+  #transactionsAnswered(
+    { next: sourceNext, toDelete, completedPack }: AnswerArgsOf<"AskFetchTransactions">,
+  ): Promise<void> {
+    const { cells } = this.#database;
+    const [partition, max, position] = [this.#partition, this.#max, this.#position];
+    const { excess, next } = this.#chunk.settle(sourceNext, toDelete);
+    const [lost] = excess;
+    if (lost !== undefined && position.resumed !== ZERO_TID) this.#diverges(toTid(lost));
+    this.#request = -1;
+    this.#write();
+    this.#queue(() => {
+      cells.deleteTransactions(partition, excess.map(toTid));
+      // Orders that the source has not executed yet remain to be executed here.
+      if (completedPack !== null) cells.lowerPack(partition, completedPack);
+      position.transactions = later(
+        position.transactions,
+        next === null ? addTid(max, 1) : toTid(next),
+      );
+    });
+    if (completedPack !== null) this.#sourcePacked(completedPack);
+    return next === null
+      ? this.#fetchObjects(recordKey({ tid: position.objects, oid: ZERO_OID }))
+      : this.#fetchTransactions(toTid(next), false);
+  }
+
+  /** @throws {DivergedError} always. */
+  #diverges(tid: Tid): never {
+    throw new DivergedError(`this node has transaction ${hexId(tid)}, which the cluster lacks`);
+  }
+
+  // Packs
+
+  /** Whether a pack may have deleted records with this tid: it only concerns what precedes its order. */
+  #mayBePacked(tid: Tid): boolean {
+    return tid <= later(this.#sourcePack, this.#packs.last);
+  }
+
+  /** Returns whether the cell has to be compared as a whole. */
+  #sourcePacked(pack: Tid): boolean {
+    this.#packs.heard(pack);
+    this.#sourcePack = pack;
+    if (pack <= this.#ownPack) return false;
+    this.#position.objects = ZERO_TID;
+    return true;
+  }
+
+  /** Ends, unless the source may have packed since the comparison began. */
+  #checkPacks(): void {
+    const [partition, max] = [this.#partition, this.#max];
+    if (this.#packs.last <= this.#sourcePack) return this.#finish();
+    this.#request = this.#connection.request(
+      "AskFetchTransactions",
+      { partition, length: LENGTH, min: addTid(max, 1), max, tids: [], askPack: true },
+      ({ completedPack }) =>
+        this.#guard(async () => {
+          const compared = this.#sourcePack;
+          if (completedPack === null || completedPack === compared) return this.#finish();
+          this.#ownPack = compared > this.#ownPack ? compared : this.#ownPack;
+          if (!this.#sourcePacked(completedPack)) return this.#finish();
+          await this.#fetchObjects(recordKey({ tid: ZERO_TID, oid: ZERO_OID }));
+        }),
+      this.#refused,
+    );
+  }
+
+  #finish(): void {
+    this.#request = -1;
+    this.#queue(async () => {
+      // A later pack also concerns what was not compared, and remains to be executed here.
+      if (this.#sourcePack > this.#ownPack && this.#sourcePack <= this.#max) {
+        this.#database.cells.raisePack(this.#partition, this.#sourcePack);
+      }
+      await this.#database.flush();
+      this.#active = false;
+      this.#outcome.resolve();
+    });
+  }
+
+  // Objects
+
+  async #fetchObjects(first: Key): Promise<void> {
+    const [partition, max] = [this.#partition, this.#max];
+    const { tid: min, oid: minOid } = recordOf(first);
+    const own = await this.#database.cells.records(
+      partition,
+      { tid: min, oid: minOid },
+      max,
+      LENGTH,
+    );
+    if (!this.#active) return;
+    this.#chunk = new Chunk(first, lastKey(max), own.map(recordKey), LENGTH);
+    this.#request = this.#connection.request(
+      "AskFetchObjects",
+      { partition, length: LENGTH, min, max, minOid, objects: grouped(own) },
+      (answer) => this.#guard(() => this.#objectsAnswered(answer)),
+      this.#refused,
+    );
+  }
+
+  /** A record that the cell lacks. */
+  addObject(args: ArgsOf<"AddObject">): void {
+    this.#guard(() => {
+      const { oid, tid, compression, checksum, data, dataSerial } = args;
+      this.#checkPartition(oid);
+      if (!this.#chunk.accepts(recordKey(args))) return;
+      const none = isNoData(args);
+      if (!none && !isIntact(args)) {
+        const text = `its data of oid ${hexId(oid)} at ${hexId(tid)} is corrupted: ` +
+          `its SHA-1 is not ${checksum.toHex()}`;
+        throw new SourceError(text, true);
+      }
+      const content = none ? null : { compression, checksum, data };
+      this.#objects.push({ oid, tid, data: content, dataSerial });
+      this.#received(data.length, this.#objects.length);
+    });
+  }
+
+  #objectsAnswered(
+    { nextTid, nextOid, toDelete }: AnswerArgsOf<"AskFetchObjects">,
+  ): Promise<void> {
+    const { cells } = this.#database;
+    const [partition, max, position] = [this.#partition, this.#max, this.#position];
+    const sourceNext = nextTid === null
+      ? null
+      : recordKey({ tid: nextTid, oid: nextOid ?? ZERO_OID });
+    const { excess, next } = this.#chunk.settle(sourceNext, keysOf(toDelete));
+    const lost = excess.map(recordOf).find(({ tid }) => !this.#mayBePacked(tid));
+    if (lost !== undefined && position.resumed !== ZERO_TID) this.#diverges(lost.tid);
+    this.#request = -1;
+    this.#write();
+    this.#queue(async () => {
+      await cells.deleteObjects(partition, excess.map(recordOf));
+      const complete = next === null ? max : addTid(recordOf(next).tid, -1);
+      position.objects = later(position.objects, addTid(complete, 1));
+      cells.setResumePoint(partition, complete);
+    });
+    if (next !== null) return this.#fetchObjects(next);
+    this.#checkPacks();
+    return Promise.resolve();
+  }
+
+  // Writing
+
+  #checkPartition(id: bigint): void {
+    if (partitionOf(toTid(id), this.#database.partitions) === this.#partition) return;
+    throw new SourceError(
+      `${hexId(toTid(id))} does not belong to partition ${this.#partition}`,
+      true,
+    );
+  }
+
+  #received(bytes: number, items: number): void {
+    this.#batchBytes += bytes + OVERHEAD;
+    this.#unwritten += bytes + OVERHEAD;
+    if (items >= BATCH || this.#batchBytes > BATCH_BYTES) this.#write();
+    if (this.#unwritten <= MAX_UNWRITTEN || this.#paused) return;
+    this.#paused = true;
+    this.#connection.pause();
+  }
+
+  #written(bytes: number): void {
+    this.#unwritten -= bytes;
+    if (!this.#paused || this.#unwritten > MAX_UNWRITTEN / 2) return;
+    this.#paused = false;
+    this.#connection.resume();
+  }
+
+  /** Gives what was received to the database. */
+  #write(): void {
+    const { cells } = this.#database;
+    const [transactions, objects, bytes] = [this.#transactions, this.#objects, this.#batchBytes];
+    this.#transactions = [];
+    this.#objects = [];
+    this.#batchBytes = 0;
+    if (transactions.length > 0) this.#queue(() => cells.addTransactions(transactions));
+    if (objects.length > 0) this.#queue(() => cells.addObjects(objects));
+    // Even if it has failed: the connection may be needed for something else.
+    this.#work = this.#work.then(() => this.#written(bytes));
+  }
+}
+
+function later(a: Tid, b: Tid): Tid {
+  return a > b ? a : b;
+}
