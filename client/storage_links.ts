@@ -128,8 +128,10 @@ export class StorageLinks {
     if (node.type !== NodeType.STORAGE || nid === null) return;
     const link = this.#links.get(nid);
     if (link === undefined) return;
-    if (node.state !== NodeState.RUNNING) link.connection?.close();
-    else if (previous !== NodeState.RUNNING || !sameAddress(address, link.address)) {
+    if (node.state !== NodeState.RUNNING) {
+      link.connection?.close();
+      link.opening?.close();
+    } else if (previous !== NodeState.RUNNING || !sameAddress(address, link.address)) {
       // It is back.
       link.excludedUntil = 0;
       if (address !== null) this.#limiter.waive(address);
@@ -154,10 +156,16 @@ export class StorageLinks {
     return node?.state === NodeState.RUNNING ? node.address : null;
   }
 
+  /** When a node was identified by the master: another time, another process. */
+  #life(nid: Nid): number | null {
+    return this.#primary.nodes.get(nid)?.idTimestamp ?? null;
+  }
+
   async #open(nid: Nid, link: StorageLink, session: Session): Promise<Connection | null> {
     const address = this.#target(nid, session);
     if (address === null) return null;
     link.address = address;
+    const life = this.#life(nid);
     try {
       await this.#limiter.turn(address, this.#closing.signal);
       if (!sameAddress(this.#target(nid, session), address)) return null;
@@ -165,8 +173,9 @@ export class StorageLinks {
       link.excludedUntil = 0;
       return connection;
     } catch (error) {
-      // Nobody is to blame if this client itself is not known any more.
-      if (this.#target(nid, session) !== null) {
+      // Nobody is to blame if this client is not known any more, nor the node for what was before its
+      // restart.
+      if (this.#target(nid, session) !== null && this.#life(nid) === life) {
         link.excludedUntil = this.#env.monotonic() + FAILURE_MEMORY;
         this.#env.log.info(`can't connect to ${nodeName(nid)}: ${errorText(error)}`);
       }

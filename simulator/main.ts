@@ -6,9 +6,9 @@
  * @module
  */
 
+import { UsageError } from "../node/errors.ts";
 import { MUTANTS } from "./mutants.ts";
 import { findingText, huntMutant } from "./mutation.ts";
-import { UsageError } from "../node/errors.ts";
 import { ExitCode, HELP, type Options, parseOptions } from "./options.ts";
 import { failureText, Progress, runText, storyText } from "./report.ts";
 import { simulate } from "./simulation.ts";

@@ -40,24 +40,30 @@ export function failureText(outcome: Outcome, storyLength: number): string {
   ].join("\n");
 }
 
-/** Shows how far it is, on a terminal. */
+/** Milliseconds between two lines in a file or a pipe. */
+const LINE_PERIOD = 60_000;
+
+/** Shows how far it is: in a line that changes on a terminal, elsewhere in a line a minute. */
 export class Progress {
   readonly #start = performance.now();
-  readonly #visible = Deno.stderr.isTerminal();
+  readonly #terminal = Deno.stderr.isTerminal();
+  #lastLine = this.#start;
 
   constructor(readonly total: number) {}
 
   /** Some runs are done. */
   update(done: number, failed: number): void {
-    if (!this.#visible) return;
-    this.#write(
-      `\r${done} of ${this.total} seeds, ${this.rate(done)} a second, ${failed} failed \x1b[K`,
-    );
+    const text = `${done} of ${this.total} seeds, ${this.rate(done)} a second, ${failed} failed`;
+    if (this.#terminal) return this.#write(`\r${text} \x1b[K`);
+    const now = performance.now();
+    if (now - this.#lastLine < LINE_PERIOD) return;
+    this.#lastLine = now;
+    this.#write(`${text}\n`);
   }
 
   /** Makes room for other output. */
   clear(): void {
-    if (this.#visible) this.#write("\r\x1b[K");
+    if (this.#terminal) this.#write("\r\x1b[K");
   }
 
   /** Runs a second, as text. */

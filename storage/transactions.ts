@@ -307,10 +307,15 @@ export class Transactions {
     for (const oid of objects.keys()) this.locks.release(oid, transaction);
   }
 
-  /** Undoes a store or a check. */
-  withdraw(transaction: Transaction, oid: Oid): void {
-    const store = transaction.objects.get(oid)?.store ?? null;
-    transaction.remove(oid);
+  /**
+   * Undoes a store or a check, which is not based on the last revision, `current`. The transaction can
+   * vote again once its client has stored the object on top of that.
+   */
+  withdraw(transaction: Transaction, oid: Oid, current: Tid): void {
+    const entry = transaction.objects.get(oid);
+    if (entry === undefined) return;
+    const { store } = entry;
+    transaction.set(oid, { ...entry, base: current, checked: false, store: null });
     if (store !== null) this.#releaseData([store]);
   }
 

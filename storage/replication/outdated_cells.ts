@@ -162,8 +162,9 @@ export class OutdatedCells {
       locks.settle(oid, transaction);
       return false;
     }
-    // Other cells report the conflict, and the client will store again.
-    this.transactions.withdraw(transaction, oid);
+    // Other cells report the conflict, and the client will store again. If they leave before they can,
+    // as the partition was moved here, the vote fails.
+    this.transactions.withdraw(transaction, oid, serial);
     locks.release(oid, transaction);
     return true;
   }

@@ -133,6 +133,8 @@ export class FakeCluster implements AsyncDisposable {
   readonly storages = new Map<Nid, FakeNode>();
   rows: { nid: Nid; state: CellState }[][];
   readonly states = new Map<Nid, NodeState>();
+  /** When each storage was identified by the master. */
+  readonly #lives = new Map<Nid, number>();
   lastTid: Tid;
   /** The next ttid or tid to give. */
   nextTid: Tid;
@@ -228,6 +230,7 @@ export class FakeCluster implements AsyncDisposable {
   /** The master tells that a storage is in another state. */
   setState(nid: Nid, state: NodeState): void {
     this.states.set(nid, state);
+    this.#lives.set(nid, ++this.#time);
     this.master.notify("NotifyNodeInformation", {
       timestamp: ++this.#time,
       nodes: [this.#describe(nid)],
@@ -281,7 +284,8 @@ export class FakeCluster implements AsyncDisposable {
   #describe(nid: Nid) {
     const { address } = this.storage(nid);
     const state = this.states.get(nid) ?? NodeState.DOWN;
-    return { type: NodeType.STORAGE, address, nid, state, idTimestamp: 1 };
+    const idTimestamp = this.#lives.get(nid) ?? 1;
+    return { type: NodeType.STORAGE, address, nid, state, idTimestamp };
   }
 
   #env(host: string): Environment {

@@ -255,6 +255,24 @@ Deno.test("Client uses another storage node when one accepts connections and say
   assert.deepEqual((await load).data, bytes("data"));
 });
 
+Deno.test("Client does not wait for a storage node that is restarted while it connects", async () => {
+  await using cluster = await FakeCluster.start();
+  const client = await cluster.connect({ cacheSize: 0 });
+  const storage = cluster.storage(1);
+  const { RequestIdentification } = storage.script;
+  delete storage.script.RequestIdentification;
+  const load = client.load(oid(1));
+  await storage.next("RequestIdentification");
+  if (RequestIdentification) storage.script.RequestIdentification = RequestIdentification;
+  cluster.setState(1, NodeState.DOWN);
+  cluster.setState(1, NodeState.RUNNING);
+  await client.sync();
+  await cluster.wait(1000);
+  assert.deepEqual((await load).data, bytes("data"));
+  assert.equal(storage.connections.length, 1);
+  assert.doesNotMatch(cluster.world.log.lines.join("\n"), /can't connect to S1/);
+});
+
 Deno.test("Client closes the connection of a storage node that stops", async () => {
   await using cluster = await FakeCluster.start({ rows: [[1, 2]] });
   const client = await cluster.connect();

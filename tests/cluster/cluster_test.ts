@@ -185,7 +185,8 @@ Deno.test("deno task cluster ends in good order on Ctrl-C in a terminal", async 
   await withFolder(async (folder) => {
     const address = () => `127.0.0.1:${freePort()}`;
     // `exec`, because a shell that waits would be ended by the same Ctrl-C: that is its status then.
-    const task = `exec ${Deno.execPath()} task cluster -d ${folder} -b ${address()} -a ${address()}`;
+    const task =
+      `exec ${Deno.execPath()} task cluster -d ${folder} -b ${address()} -a ${address()}`;
     const terminal = new Deno.Command("script", {
       args: ["--quiet", "--return", "--command", task, "/dev/null"],
       cwd: new URL("../../", import.meta.url),

@@ -160,6 +160,28 @@ Deno.test("a write without lock that conflicts is withdrawn, and its lock goes o
   );
 });
 
+for (const kind of ["write", "check"] as const) {
+  Deno.test(`a ${kind} without lock that conflicts can't be voted`, async () => {
+    await replicate(
+      async (_, [c1]) => {
+        const request = kind === "check" ? c1?.check(T1, X, BASE) : c1?.store(T1, X, BASE, "one");
+        assert.deepEqual(await request?.got(), LOCKLESS);
+      },
+      async (scene, [c1]) => {
+        assert.ok(c1 && isDone(scene));
+        // The cell that would have told the conflict was moved to this node.
+        change(scene, 2, [1, SELF, UP_TO_DATE]);
+        const { INCOMPLETE_TRANSACTION } = ErrorCode;
+        await c1.ask("AskVoteTransaction", { ttid: T1 }).refused(INCOMPLETE_TRANSACTION);
+        assert.deepEqual(await c1.store(T1, X, tid(201), "resolved").got(), LOCKED);
+        await commitTransaction(scene, c1, T1);
+        assert.deepEqual((await c1.load(X).got()).serial, T1);
+      },
+      { tid: 201, text: "modified meanwhile" },
+    );
+  });
+}
+
 Deno.test("a write without lock that was voted keeps what it stored, and its end is waited for", async () => {
   await replicate(
     async (_, [c1]) => {
