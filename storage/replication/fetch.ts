@@ -240,13 +240,15 @@ export class Fetch {
     this.#request = this.#connection.request(
       "AskFetchTransactions",
       { partition, length: LENGTH, min: addTid(max, 1), max, tids: [], askPack: true },
+      // After what was received has been written: it may be what is to be deleted.
       ({ completedPack }) =>
-        this.#guard(async () => {
+        this.#queue(async () => {
           const compared = this.#sourcePack;
           if (completedPack === null || completedPack === compared) return this.#finish();
           this.#ownPack = compared > this.#ownPack ? compared : this.#ownPack;
           if (!this.#sourcePacked(completedPack)) return this.#finish();
-          await this.#fetchObjects(recordKey({ tid: ZERO_TID, oid: ZERO_OID }));
+          await this.#database.flush();
+          if (this.#active) await this.#fetchObjects(recordKey({ tid: ZERO_TID, oid: ZERO_OID }));
         }),
       this.#refused,
     );

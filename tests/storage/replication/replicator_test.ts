@@ -229,6 +229,37 @@ Deno.test("Replicator keeps objects that the source does not have, unless a pack
   });
 });
 
+Deno.test("Replicator deletes what it received before the source packed it", async () => {
+  await withReplicas({ cells: CELLS }, async (scene, other) => {
+    await answerUnfinished(scene, { lastTid: 301 });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: ZERO_TID });
+    const objects = await other.asked("AskFetchObjects");
+    other.sendObject(objects, 101, 1, "old");
+    other.sendObject(objects, 201, 1, "new");
+    // The database takes its time, during which the source packs.
+    const { cells } = scene.held().real;
+    const { promise: written, resolve: write } = Promise.withResolvers<void>();
+    const addObjects = cells.addObjects.bind(cells);
+    cells.addObjects = (added) => written.then(() => addObjects(added));
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    await quiet();
+    objects.from.answer(NO_MORE_OBJECTS);
+    const packs = await other.asked("AskFetchTransactions");
+    packs.from.answer({ next: null, toDelete: [], completedPack: tid(250) });
+    await quiet();
+    write();
+    const again = await other.asked("AskFetchObjects");
+    assert.deepEqual([...again.args.objects], [[101n, [1n]], [201n, [1n]]]);
+    const toDelete = new Map([[tid(101), [oid(1)]]]);
+    again.from.answer({ nextTid: null, nextOid: null, toDelete });
+    await done(scene);
+    const { database } = scene.held();
+    assert.equal(await database.object(oid(1), tid(101), null), null);
+    assert.equal(await dataOf(scene, 1), "new");
+  });
+});
+
 Deno.test("Replicator knows better than a cluster whose last transaction is older than its own", async () => {
   await withOutdatedCell(101, async (scene, other) => {
     await checkKept(scene);
