@@ -43,7 +43,7 @@ export function announceCommit(
     if (node === client) request?.answer({ ttid, tid });
     else if (backups.includes(node)) {
       node.connection?.notify("InvalidatePartitions", { tid, partitions });
-    } else node.connection?.notifySoon("InvalidateObjects", invalidation);
+    } else node.connection?.notifyEncoded("InvalidateObjects", invalidation);
   }
   for (const connection of connections(transaction.involved)) {
     connection?.notify("NotifyUnlockInformation", { ttid });

@@ -260,13 +260,10 @@ export class Connection {
     if (this.#state === State.OPEN) this.#outbox.send(codecOf(name), this.#pending.takeId(), args);
   }
 
-  /**
-   * Like {@linkcode notify}, with arguments that `encodeBody` has encoded for several peers. It may wait
-   * for some like it, up to 2 ms, but not when another message is sent.
-   */
-  notifySoon(name: NotificationName, body: Uint8Array): void {
+  /** Like {@linkcode notify}, with arguments that `encodeBody` has encoded for several peers. */
+  notifyEncoded(name: NotificationName, body: Uint8Array): void {
     if (this.#state !== State.OPEN) return;
-    this.#outbox.sendPaced(codecOf(name), this.#pending.takeId(), body);
+    this.#outbox.sendEncoded(codecOf(name), this.#pending.takeId(), body);
   }
 
   /** Sends one of the two notifications that carry the id of the request they serve, batched. */

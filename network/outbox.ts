@@ -12,7 +12,7 @@ import {
 } from "../protocol/codec.ts";
 import { Output } from "../protocol/output.ts";
 import { MAX_MESSAGE } from "../protocol/splitter.ts";
-import type { CancelTimer, Environment } from "./environment.ts";
+import type { Environment } from "./environment.ts";
 import type { Args } from "./incoming.ts";
 import { HIGH_WATER_MARK, type Transport } from "./transport.ts";
 
@@ -22,8 +22,6 @@ export const MAX_BUFFERED = 2 * MAX_MESSAGE;
 const BATCH_LENGTH = 1 << 16;
 /** From this length on, what was sent in one go leaves before its end: the peer has work meanwhile. */
 const EARLY_LENGTH = 1 << 13;
-/** Milliseconds between two departures of what has time, if nothing else leaves. */
-const PACE = 2;
 
 /** Whose messages they are. */
 export interface Sender {
@@ -50,9 +48,6 @@ export class Outbox {
   #flushScheduled = false;
   #closed = false;
   #messages = 0;
-  /** When what has time may leave again, on the monotonic clock. */
-  #nextPaced = 0;
-  #cancelPaced: CancelTimer | null = null;
 
   constructor(env: Environment, transport: Transport, sender: Sender) {
     this.#env = env;
@@ -88,25 +83,11 @@ export class Outbox {
     if (this.#output.length > BATCH_LENGTH) this.#scheduleFlush();
   }
 
-  /**
-   * Sends a message that has a little time, whose arguments are encoded already. It leaves at once, or
-   * with others like it if they follow each other closely, but always before what is sent later: a
-   * system call for each would cost more than the messages.
-   */
-  sendPaced(codec: MessageCodec, id: number, body: Uint8Array): void {
+  /** Sends a message whose arguments are encoded already. */
+  sendEncoded(codec: MessageCodec, id: number, body: Uint8Array): void {
     this.#writeEncoded(codec, id, body);
-    if (this.#output.length > EARLY_LENGTH) return this.#scheduleFlush();
-    if (this.#flushScheduled || this.#cancelPaced !== null) return;
-    const wait = this.#nextPaced - this.#env.monotonic();
-    if (wait > 0) this.#cancelPaced = this.#env.setTimer(wait, this.#onPaced);
-    else this.#onPaced();
-  }
-
-  readonly #onPaced = (): void => {
-    this.#cancelPaced = null;
-    this.#nextPaced = this.#env.monotonic() + PACE;
     this.#scheduleFlush();
-  };
+  }
 
   /** Encodes once, whether there is a log or not. */
   #write(codec: MessageCodec, id: number, args: Args): void {
@@ -155,7 +136,6 @@ export class Outbox {
   /** Nothing leaves any more. */
   close(): void {
     this.#closed = true;
-    this.#cancelPaced?.();
     this.#output.take();
   }
 }

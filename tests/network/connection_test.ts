@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Connection } from "../../network/connection.ts";
 import { ErrorAnswer, Refusal, type Request } from "../../network/handler.ts";
-import { encodeBody, encodeMessage, HANDSHAKE } from "../../protocol/codec.ts";
+import { encodeMessage, HANDSHAKE } from "../../protocol/codec.ts";
 import { ErrorCode } from "../../protocol/enums.ts";
-import { type Tid, toOid, toTid, ZERO_TID } from "../../protocol/ids.ts";
+import { toOid, toTid, ZERO_TID } from "../../protocol/ids.ts";
 import { accepted, connected } from "./scene.ts";
 import { openStream, Peer, quiet, world } from "./support.ts";
 
@@ -220,33 +220,4 @@ Deno.test("Connection.push() keeps short notifications for later, and long ones 
     "AddObject",
     "NotifyReady",
   ]);
-});
-
-Deno.test("Connection.notifySoon() sends at once, then what follows closely in one go", async () => {
-  const { connection, peer, clock } = await accepted();
-  const send = (tid: number) =>
-    connection.notifySoon(
-      "InvalidateObjects",
-      encodeBody("InvalidateObjects", { tid: toTid(tid), oids: [] }),
-    );
-  const received = () => peer.summary.map(([, , args]) => Number((args as { tid: Tid }).tid));
-  await clock.advance(10);
-  send(1);
-  await quiet();
-  assert.deepEqual(received(), [1]);
-  send(2);
-  send(3);
-  await quiet();
-  assert.deepEqual(received(), [1]);
-  await clock.advance(2);
-  assert.deepEqual(received(), [1, 2, 3]);
-  send(4);
-  await clock.advance(1);
-  assert.deepEqual(received(), [1, 2, 3]);
-  connection.notify("InvalidateObjects", { tid: toTid(5), oids: [] });
-  await quiet();
-  assert.deepEqual(received(), [1, 2, 3, 4, 5], "nothing overtakes it");
-  send(6);
-  connection.close();
-  assert.equal(clock.timers, 0);
 });
