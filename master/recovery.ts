@@ -8,21 +8,14 @@
 import { type ConnectionClosed, ErrorAnswer, Refusal } from "../network/handler.ts";
 import type { Node } from "../node/node_table.ts";
 import { ConfigError } from "../node/errors.ts";
-import {
-  CellState,
-  ClusterState,
-  ErrorCode,
-  isReadable,
-  NodeState,
-  NodeType,
-} from "../protocol/enums.ts";
-import { ProtocolError } from "../protocol/errors.ts";
+import { ClusterState, ErrorCode, isReadable, NodeState, NodeType } from "../protocol/enums.ts";
 import { hexId, type Tid } from "../protocol/ids.ts";
 import type { AnswerArgsOf } from "../protocol/messages.ts";
-import { type Nid, nodeName, nodeTypeOf } from "../protocol/nodes.ts";
+import type { Nid } from "../protocol/nodes.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Lifecycle, Phase } from "./phase.ts";
 import { IdleStorageHandler } from "./storage_handler.ts";
+import { TableSearch } from "./table_search.ts";
 
 /** What a storage has saved. */
 type Report = AnswerArgsOf<"AskRecovery">;
@@ -37,12 +30,11 @@ export class Recovery implements Phase {
   readonly #asked = new Map<Node, number>();
   /** Storages that were told to truncate, and after what. */
   readonly #truncated = new Map<Node, Tid>();
-  /** The greatest version that this master made or any storage reported; 0 if there is no table. */
-  #target = 0;
-  /** Storages that have that version; the first one is being asked for it. */
-  #candidates: Node[] = [];
-  /** Whether the table is that version. */
-  #loaded = false;
+  /**
+   * After a fall-back, this master knows better than storages that were away, or killed before they
+   * saved the last version: to believe them would be to forget what was committed without them.
+   */
+  readonly #search: TableSearch;
   /** An operator ordered the start. */
   #ordered = false;
   /** After which transaction this master has ordered to truncate. */
@@ -67,17 +59,23 @@ export class Recovery implements Phase {
     this.#lifecycle = lifecycle;
     this.#truncateTid = truncateTid;
     this.#kept = kept;
+    const { log } = cluster.env;
+    this.#search = new TableSearch(cluster.table, {
+      ask: (storage) => this.#askTable(storage),
+      loaded: () => this.#tableLoaded(),
+      disbelieved: (storage, version) =>
+        log.warning(
+          `partition table ${version} of ${storage} is not used: the storages that it calls up to ` +
+            "date only know an older one",
+        ),
+      unreachable: (storage, version) =>
+        log.warning(`partition table ${version} is only known by ${storage}: waiting`),
+    });
   }
 
   enter(): void {
-    const { notifier, table } = this.#cluster;
+    const { notifier } = this.#cluster;
     this.#cluster.truncateTid = null;
-    // After a fall-back, this master knows better than storages that were away, or killed before they
-    // saved the last version: to believe them would be to forget what was committed without them.
-    if (table.ptid !== null) {
-      this.#target = table.ptid;
-      this.#loaded = true;
-    }
     notifier.changeState(this.state, (storage) => this.storageJoined(storage));
   }
 
@@ -124,16 +122,11 @@ export class Recovery implements Phase {
   }
 
   storageLost(storage: Node): void {
-    const { env, notifier } = this.#cluster;
+    const { notifier } = this.#cluster;
     this.#reports.delete(storage);
     this.#asked.delete(storage);
     this.#truncated.delete(storage);
-    const wasAsked = this.#candidates[0] === storage;
-    this.#candidates = this.#candidates.filter((node) => node !== storage);
-    if (wasAsked && !this.#loaded) {
-      if (this.#candidates.length > 0) this.#askTable();
-      else env.log.warning(`partition table ${this.#target} is only known by ${storage}: waiting`);
-    }
+    this.#search.lost(storage);
     // Announced already if an operator removed it.
     if (storage.state === NodeState.PENDING) {
       storage.state = NodeState.DOWN;
@@ -183,44 +176,28 @@ export class Recovery implements Phase {
       return storage.connection?.close();
     }
     this.#reports.set(storage, report);
-    const ptid = report.ptid ?? 0;
-    if (ptid > this.#target || (ptid > 0 && ptid === this.#target && !this.#loaded)) {
-      if (ptid > this.#target) {
-        this.#target = ptid;
-        this.#loaded = false;
-        this.#candidates = [];
-      }
-      this.#candidates.push(storage);
-      if (this.#candidates.length === 1) this.#askTable();
-    } else if (ptid === 0) {
+    this.#search.reported(storage, report.ptid ?? 0);
+    if (report.ptid === null) {
       this.#cluster.temporaryIds.doubt(storage);
       this.#evictBlank(storage);
     }
     this.evaluate();
   }
 
-  #askTable(): void {
-    const [storage] = this.#candidates;
-    if (storage === undefined) return;
+  #askTable(storage: Node): void {
     this.#ask(storage, (done) => {
       storage.connection?.request("AskPartitionTable", {}, (table) => {
         done();
-        // Late if a newer version was reported meanwhile, or another storage had to be asked.
-        if (this.#lifecycle.phase === this && this.#candidates[0] === storage && !this.#loaded) {
-          this.#load(table);
-        }
+        if (this.#lifecycle.phase === this) this.#search.answered(storage, table);
         this.evaluate();
       }, (error) => this.#failed(storage, error));
     });
   }
 
-  #load(table: AnswerArgsOf<"AskPartitionTable">): void {
-    const { env, nodes, notifier } = this.#cluster;
-    checkTable(table, this.#target);
-    this.#cluster.table.load(table);
-    this.#loaded = true;
+  #tableLoaded(): void {
+    const { env, nodes, notifier, table } = this.#cluster;
     const known = new Set(nodes.list());
-    for (const nid of this.#cluster.table.nodes()) nodes.ensureStorage(nid);
+    for (const nid of table.nodes()) nodes.ensureStorage(nid);
     const created = [...nodes.list()].filter((node) => !known.has(node));
     env.log.info(`partition table ${table.ptid} is loaded`);
     for (const admin of notifier.identified(NodeType.ADMIN)) {
@@ -238,7 +215,7 @@ export class Recovery implements Phase {
   /** Whether a storage is empty although the partition table gives it cells. */
   #isBlank(storage: Node): boolean {
     const { table } = this.#cluster;
-    return this.#loaded && storage.nid !== null && table.hasNode(storage.nid) &&
+    return this.#search.loaded && storage.nid !== null && table.hasNode(storage.nid) &&
       this.#reports.get(storage)?.ptid === null;
   }
 
@@ -263,8 +240,8 @@ export class Recovery implements Phase {
 
   /** Whether a storage may have cells in a table that is not known yet. */
   mayHaveCells(storage: Node): boolean {
-    return !this.#loaded &&
-      (this.#target > 0 || this.#cluster.exists || this.#asked.has(storage));
+    return !this.#search.loaded &&
+      (this.#search.version > 0 || this.#cluster.exists || this.#asked.has(storage));
   }
 
   /** Ends recovery if nothing is missing. To be called after anything that may matter. */
@@ -275,17 +252,17 @@ export class Recovery implements Phase {
     if (needed === null || needed.size === 0) return;
     // Even one that is not needed may be about to report a newer table.
     if (this.#asked.size > 0) return;
-    if (this.#loaded && this.#truncateLate()) return;
-    this.#leave(this.#loaded);
+    if (this.#search.loaded && this.#truncateLate()) return;
+    this.#leave(this.#search.loaded);
   }
 
   /** The storages to start with, `null` if some are missing. */
   #needed(): Set<Node> | null {
     const { exists, nodes, notifier, options: { autostart }, startupAllowed, table } =
       this.#cluster;
-    if (this.#target > 0) {
+    if (this.#search.version > 0) {
       // Never an older table, nor a new one, when a storage has reported this version.
-      if (!this.#loaded || !table.filled) return null;
+      if (!this.#search.loaded || !table.filled) return null;
       const pending = (nid: number) => {
         const node = nodes.get(nid);
         return node?.state === NodeState.PENDING && (this.#ordered || !this.#isBlank(node));
@@ -385,7 +362,7 @@ export class Recovery implements Phase {
   #leaveBehind(): void {
     const { leftBehind, nodes, table } = this.#cluster;
     for (const nid of table.readableNodes()) {
-      if ((nodes.get(nid)?.connection ?? null) === null) leftBehind.add(nid, this.#target);
+      if ((nodes.get(nid)?.connection ?? null) === null) leftBehind.add(nid, this.#search.version);
     }
   }
 
@@ -407,18 +384,5 @@ export class Recovery implements Phase {
     }
     env.log.info(`created a partition table of ${options.partitions} partitions`);
     notifier.sendTable(...notifier.identified(NodeType.ADMIN));
-  }
-}
-
-/** @throws {ProtocolError} if it can't be the table that was announced. */
-function checkTable({ ptid, rows }: AnswerArgsOf<"AskPartitionTable">, expected: number): void {
-  if (ptid !== expected) {
-    throw new ProtocolError(`partition table ${ptid}, whereas ${expected} was announced`);
-  }
-  if (rows.length === 0) throw new ProtocolError(`partition table ${ptid} has no partition`);
-  for (const { nid, state } of rows.flat()) {
-    if (nodeTypeOf(nid) !== NodeType.STORAGE || state === CellState.DISCARDED) {
-      throw new ProtocolError(`partition table ${ptid} has an invalid cell on ${nodeName(nid)}`);
-    }
   }
 }

@@ -111,6 +111,69 @@ Deno.test("Recovery uses the newest table", async () => {
   });
 });
 
+/** What a storage without cells saved when S1 and S2 were about to be lost. */
+const ORPHAN = { ptid: 4, rows: "OU" };
+
+Deno.test("Recovery does not believe a table that no storage it calls up to date has saved", async () => {
+  await withScene({}, async (scene) => {
+    const admin = await scene.admin();
+    const s3 = await scene.storageWith(ORPHAN, { nid: 3 });
+    await scene.storageWith({ ptid: 3, rows: "UU" }, { nid: 2 });
+    // Meanwhile S1 may have gone on alone, as it did.
+    assert.equal(await scene.clusterState(admin), "RECOVERING");
+    assert.match(scene.warnings.join(), /table 4 of S3 .* is not used: the storages/);
+    assert.equal(admin.last("SendPartitionTable").ptid, 3);
+    await scene.storageWith({ ptid: 4, rows: "UO" }, { nid: 1 });
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+    assert.equal(s3.data.rows, "UO");
+  });
+});
+
+Deno.test("Recovery prefers, of two tables of one version, that of a storage it calls up to date", async () => {
+  for (const order of [[3, 1, 2], [1, 3, 2], [2, 3, 1], [3, 2, 1]]) {
+    await withScene({}, async (scene) => {
+      const admin = await scene.admin();
+      const saved = [{ ptid: 4, rows: "UO" }, { ptid: 3, rows: "UU" }, ORPHAN];
+      for (const nid of order) {
+        const table = saved[nid - 1];
+        assert.ok(table);
+        await scene.storageWith(table, { nid });
+      }
+      assert.equal(await scene.clusterState(admin), "RUNNING");
+      assert.deepEqual(admin.last("SendPartitionTable").rows, [[{ nid: 1, state: 1 }, {
+        nid: 2,
+        state: 0,
+      }]]);
+    });
+  }
+});
+
+Deno.test("Recovery believes a table if the storages it calls up to date are empty or away", async () => {
+  await withScene({}, async (scene) => {
+    const admin = await scene.admin();
+    await scene.storageWith(ORPHAN, { nid: 3 });
+    await scene.storageWith({ ptid: 3, rows: "UU" }, { nid: 1 });
+    assert.equal(await scene.clusterState(admin), "RECOVERING");
+    // It lost what it had saved.
+    await scene.storage({ nid: 2 });
+    assert.equal(await scene.clusterState(admin), "RECOVERING");
+    assert.equal(admin.last("SendPartitionTable").ptid, 4);
+  });
+});
+
+Deno.test("Recovery goes back to what this master knew", async () => {
+  await withCluster(2, { partitions: 1 }, async ({ scene, admin, s }) => {
+    await s(2).kill();
+    await s(1).kill();
+    await scene.storageWith({ ptid: 9, rows: "OU" }, { nid: 3 });
+    await scene.storageWith({ ptid: 1, rows: "UU" }, { nid: 2 });
+    assert.equal(await scene.clusterState(admin), "RECOVERING");
+    await scene.storageWith({ ptid: 1, rows: "UU" }, { nid: 1 });
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+    assert.equal(admin.last("SendPartitionTable").ptid, 2);
+  });
+});
+
 Deno.test("Recovery asks another storage when the one asked for the table is lost", async () => {
   await withScene({}, async (scene) => {
     const admin = await scene.admin();
