@@ -63,9 +63,9 @@ export class Recovery implements Phase {
     this.#search = new TableSearch(cluster.table, {
       ask: (storage) => this.#askTable(storage),
       loaded: () => this.#tableLoaded(),
-      disbelieved: (storage, version) =>
+      doubted: (storage, version) =>
         log.warning(
-          `partition table ${version} of ${storage} is not used: the storages that it calls up to ` +
+          `partition table ${version} of ${storage} is doubted: the storages that it calls up to ` +
             "date only know an older one",
         ),
       unreachable: (storage, version) =>

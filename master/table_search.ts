@@ -5,7 +5,8 @@
  */
 
 import type { Node } from "../node/node_table.ts";
-import { CellState, NodeType } from "../protocol/enums.ts";
+import type { Cell } from "../node/partition_table.ts";
+import { CellState, isReadable, NodeType } from "../protocol/enums.ts";
 import { ProtocolError } from "../protocol/errors.ts";
 import type { AnswerArgsOf, ArgsOf } from "../protocol/messages.ts";
 import { nodeName, nodeTypeOf } from "../protocol/nodes.ts";
@@ -17,32 +18,37 @@ export interface TableSearchEvents {
   ask(storage: Node): void;
   /** Another table was loaded. */
   loaded(): void;
-  /** A table that was loaded is not used: no storage that it calls up to date has saved it. */
-  disbelieved(storage: Node, version: number): void;
+  /** A table that was loaded is doubted: no storage that it calls up to date has saved it. */
+  doubted(storage: Node, version: number): void;
   /** The only storage that has the table was lost. */
   unreachable(storage: Node, version: number): void;
 }
 
+type SavedTable = ArgsOf<"SendPartitionTable">;
+
 /**
  * Finds the greatest version, and loads it into a table.
  *
- * It is not believed if all the storages that it calls up to date only know older ones: it was made when
- * they were about to be lost, and saved by others. Nothing was committed with it, because they save
- * what they are told before they vote. But since then, the cluster may have gone on without those
- * others, and outdated one of the storages.
+ * It is doubted if all the storages that it calls up to date only know older ones: it was made when they
+ * were about to be lost, and saved by others. Nothing was committed with it, because they save what they
+ * are told before they lock. But since then, the cluster may have gone on without those others, and
+ * outdated one of the storages.
+ *
+ * The version before is used then, unless one of the others was up to date in it: without that one, the
+ * cluster did not go on, and itself it knows that it missed something.
  */
 export class TableSearch {
   readonly #table: MasterPartitionTable;
   readonly #events: TableSearchEvents;
   /** What this master knows itself, and need not ask for. */
-  readonly #own: ArgsOf<"SendPartitionTable"> | null;
+  readonly #own: SavedTable | null;
   /** The version that each storage has saved, 0 for none. */
   readonly #versions = new Map<Node, number>();
-  /** Storages whose table is not believed. */
-  readonly #misled = new Set<Node>();
+  /** Storages whose table is doubted, from the greatest version to the smallest. */
+  readonly #doubted = new Map<Node, SavedTable>();
   #version: number;
   #loaded: boolean;
-  /** Who the loaded table is from; `null` if this master knew it. */
+  /** Who the loaded table is from; `null` if there is no doubt about it. */
   #source: Node | null = null;
   /** Storages that have that version; the first one is being asked for it. */
   #candidates: Node[] = [];
@@ -50,9 +56,8 @@ export class TableSearch {
   constructor(table: MasterPartitionTable, events: TableSearchEvents) {
     this.#table = table;
     this.#events = events;
-    const { ptid, replicas, rows } = table;
-    this.#own = ptid === null ? null : { ptid, replicas, rows: rows.map((row) => [...row]) };
-    this.#version = ptid ?? 0;
+    this.#own = table.ptid === null ? null : this.#snapshot();
+    this.#version = table.ptid ?? 0;
     this.#loaded = this.#own !== null;
   }
 
@@ -70,12 +75,12 @@ export class TableSearch {
   reported(storage: Node, version: number): void {
     this.#versions.set(storage, version);
     if (version > this.#version) {
-      this.#misled.clear();
+      this.#doubted.clear();
       this.#version = version;
       this.#loaded = false;
       this.#candidates = [];
     }
-    this.#misled.delete(storage);
+    this.#doubted.delete(storage);
     if (version > 0 && version === this.#version && !this.#settled) {
       this.#candidates.push(storage);
       if (this.#candidates.length === 1) this.#events.ask(storage);
@@ -92,13 +97,9 @@ export class TableSearch {
     // Late if a newer version was reported meanwhile.
     if (this.#candidates[0] !== storage) return;
     checkTable(table, this.#version);
-    if (!this.#settled) {
-      this.#table.load(table);
-      this.#loaded = true;
-      this.#source = storage;
-      this.#events.loaded();
-    }
+    if (!this.#settled) this.#load(table, storage);
     this.#candidates.shift();
+    this.#vindicate();
     if (this.#doubt()) return;
     if (this.#settled) this.#candidates = [];
     const [next] = this.#candidates;
@@ -108,7 +109,7 @@ export class TableSearch {
   /** A storage is not there any more. */
   lost(storage: Node): void {
     this.#versions.delete(storage);
-    this.#misled.delete(storage);
+    this.#doubted.delete(storage);
     const wasAsked = this.#candidates[0] === storage;
     this.#candidates = this.#candidates.filter((node) => node !== storage);
     if (!wasAsked) return;
@@ -126,28 +127,52 @@ export class TableSearch {
     );
   }
 
-  /** Goes back to the version before one that can't be believed. Returns whether it does. */
+  #load(table: SavedTable, source: Node | null): void {
+    this.#table.load(table);
+    this.#version = table.ptid ?? 0;
+    this.#loaded = true;
+    this.#source = source;
+    this.#events.loaded();
+  }
+
+  /** Goes back to the version before one that is doubted. Returns whether it does. */
   #doubt(): boolean {
     const source = this.#source;
     if (!this.#loaded || source === null || !this.#forsaken()) return false;
-    this.#events.disbelieved(source, this.#version);
-    this.#misled.add(source);
-    const believed = [...this.#versions].filter(([storage]) => !this.#misled.has(storage));
+    this.#events.doubted(source, this.#version);
+    this.#doubted.set(source, this.#snapshot());
+    const believed = [...this.#versions].filter(([storage]) => !this.#doubted.has(storage));
     this.#version = Math.max(this.#own?.ptid ?? 0, ...believed.map(([, version]) => version));
     this.#loaded = false;
     this.#source = null;
     this.#candidates = [];
-    if (this.#own?.ptid === this.#version) {
-      this.#table.load(this.#own);
-      this.#loaded = true;
-      this.#events.loaded();
-    } else {
+    if (this.#own?.ptid === this.#version) this.#load(this.#own, null);
+    else {
       this.#candidates = believed.filter(([, version]) => version === this.#version)
         .map(([storage]) => storage);
       const [first] = this.#candidates;
       if (first !== undefined) this.#events.ask(first);
     }
     return true;
+  }
+
+  /** Returns to a table that was doubted, if whoever saved it is up to date in the one before. */
+  #vindicate(): void {
+    for (const [storage, table] of this.#doubted) {
+      const missed = table.rows.some((row, partition) => {
+        const readable = (cells: readonly Cell[]) =>
+          cells.some(({ nid, state }) => nid === storage.nid && isReadable(state));
+        return readable(this.#table.cells(partition)) && !readable(row);
+      });
+      if (!missed) continue;
+      this.#candidates = [];
+      return this.#load(table, null);
+    }
+  }
+
+  #snapshot(): SavedTable {
+    const { ptid, replicas, rows } = this.#table;
+    return { ptid, replicas, rows: rows.map((row) => row.map((cell) => ({ ...cell }))) };
   }
 
   /** Whether all storages that the table calls up to date are there, and only know older versions. */

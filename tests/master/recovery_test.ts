@@ -121,12 +121,29 @@ Deno.test("Recovery does not believe a table that no storage it calls up to date
     await scene.storageWith({ ptid: 3, rows: "UU" }, { nid: 2 });
     // Meanwhile S1 may have gone on alone, as it did.
     assert.equal(await scene.clusterState(admin), "RECOVERING");
-    assert.match(scene.warnings.join(), /table 4 of S3 .* is not used: the storages/);
+    assert.match(scene.warnings.join(), /table 4 of S3 .* is doubted: the storages/);
     assert.equal(admin.last("SendPartitionTable").ptid, 3);
     await scene.storageWith({ ptid: 4, rows: "UO" }, { nid: 1 });
     assert.equal(await scene.clusterState(admin), "RUNNING");
     assert.equal(s3.data.rows, "UO");
   });
+});
+
+Deno.test("Recovery believes a storage that knows that it missed something", async () => {
+  // S2 committed without S1, and lost its power before it had saved the table that S1 was given then.
+  for (const order of [[1, 2, 3], [2, 1, 3], [3, 2, 1]]) {
+    await withScene({}, async (scene) => {
+      const admin = await scene.admin();
+      const saved = [{ ptid: 4, rows: "OU" }, { ptid: 3, rows: "UU" }, ORPHAN];
+      for (const nid of order) {
+        const table = saved[nid - 1];
+        assert.ok(table);
+        await scene.storageWith(table, { nid });
+      }
+      assert.equal(await scene.clusterState(admin), "RUNNING");
+      assert.equal(admin.last("SendPartitionTable").ptid, 4);
+    });
+  }
 });
 
 Deno.test("Recovery prefers, of two tables of one version, that of a storage it calls up to date", async () => {
