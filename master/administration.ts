@@ -162,7 +162,7 @@ export class AdminHandler extends QueryHandler
     if (connection === null) return;
     connection.handler = new IdleStorageHandler(this.cluster);
     // Nobody knows any more whose connection it is when it closes.
-    this.#lifecycle.phase.storageLost(node);
+    this.#lifecycle.phase.storageLost(node, id);
   }
 
   /** During recovery, storages may not have the version that the changes follow: they get it whole. */

@@ -48,8 +48,12 @@ export interface Phase {
   admitClient(nid: Nid | null): void;
   /** A storage was accepted, and told about the nodes. */
   storageJoined(storage: Node): void;
-  /** The connection of a storage was lost; it is no more identified. */
-  storageLost(storage: Node): void;
+  /**
+   * The connection of a storage was lost; it is no more identified.
+   *
+   * @param nid the id it had: one that was removed has none any more.
+   */
+  storageLost(storage: Node, nid: Nid | null): void;
   /** A client is about to be forgotten; it is no more identified. */
   clientLost(client: Node): void;
 }

@@ -217,7 +217,7 @@ export class Primary implements Role {
     node.connection = null;
     connection.handler = {};
     this.#context.env.log.info(`${node} is lost`);
-    if (node.type === NodeType.STORAGE) this.#phase.storageLost(node);
+    if (node.type === NodeType.STORAGE) this.#phase.storageLost(node, node.nid);
     else if (node.type === NodeType.MASTER) this.#masterLost(node);
     else this.#forget(node, connection);
   }

@@ -40,9 +40,8 @@ abstract class Operation implements Phase {
       : new ClientHandler(this.cluster, client);
   }
 
-  storageLost(storage: Node): void {
+  storageLost(storage: Node, nid: Nid | null): void {
     const { delayed, packs, readiness, transactions } = this.cluster;
-    const { nid } = storage;
     // Until others know that its cells are out of date, nothing may be acknowledged without it. If
     // there is no copy left, verification will decide.
     if (!announceLoss(this.cluster, storage)) return this.stopped();

@@ -97,8 +97,7 @@ export class Verification implements Phase {
     this.#cluster.notifier.sendTable(storage);
   }
 
-  storageLost(storage: Node): void {
-    const { nid } = storage;
+  storageLost(storage: Node, nid: Nid | null): void {
     if (!announceLoss(this.#cluster, storage)) return this.#lifecycle.recover(null);
     if (nid !== null) this.#cluster.packs.storageLost(nid);
     for (const voters of this.#voted.values()) voters.delete(storage);

@@ -138,6 +138,23 @@ Deno.test("AdminHandler.setNodeState() refuses what would do harm, or has no sen
   });
 });
 
+Deno.test("AdminHandler.setNodeState() forgets all about a storage that it removes", async () => {
+  await withCluster(2, { partitions: 1, replicas: 1 }, async ({ scene, admin }) => {
+    // Its connection is not closed yet when it is removed.
+    const kill = admin.command("SetNodeState", { nid: 2, state: DOWN });
+    const drop = admin.command("SetNodeState", { nid: 2, state: UNKNOWN });
+    await settle();
+    assert.equal(kill.answer, "state changed");
+    assert.equal(drop.answer, "node permanently removed");
+    const another = await scene.storage();
+    assert.equal(another.nid, 2);
+    const add = admin.command("AddPendingNodes", { nids: [2] });
+    await settle();
+    assert.equal(add.answer, "Nodes added: S2");
+    assert.equal(scene.sentTo("S2").filter((sent) => /^StartOperation/.test(sent)).length, 1);
+  });
+});
+
 Deno.test("AdminHandler.setNodeState() outdates nothing during recovery", async () => {
   await withScene({}, async (scene) => {
     const admin = await scene.admin();
