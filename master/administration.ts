@@ -168,9 +168,11 @@ export class AdminHandler extends QueryHandler
   /** During recovery, storages may not have the version that the changes follow: they get it whole. */
   #changeTable(changes: readonly CellChange[]): void {
     const { notifier } = this.cluster;
-    if (!(this.#lifecycle.phase instanceof Recovery)) return notifier.changeTable(changes);
+    const { phase } = this.#lifecycle;
+    if (!(phase instanceof Recovery)) return notifier.changeTable(changes);
     if (changes.length === 0) return;
     notifier.changeTable(changes, [NodeType.ADMIN]);
+    phase.tableChanged();
     notifier.sendTable(...notifier.identified(NodeType.STORAGE));
   }
 

@@ -238,6 +238,11 @@ export class Recovery implements Phase {
     }
   }
 
+  /** An operator removed a storage. */
+  tableChanged(): void {
+    this.#search.changed();
+  }
+
   /** Whether a storage may have cells in a table that is not known yet. */
   mayHaveCells(storage: Node): boolean {
     return !this.#search.loaded &&

@@ -41,13 +41,13 @@ export class TableSearch {
   readonly #table: MasterPartitionTable;
   readonly #events: TableSearchEvents;
   /** What this master knows itself, and need not ask for. */
-  readonly #own: SavedTable | null;
+  #own: SavedTable | null = null;
   /** The version that each storage has saved, 0 for none. */
   readonly #versions = new Map<Node, number>();
   /** Storages whose table is doubted, from the greatest version to the smallest. */
   readonly #doubted = new Map<Node, SavedTable>();
-  #version: number;
-  #loaded: boolean;
+  #version = 0;
+  #loaded = false;
   /** Who the loaded table is from; `null` if there is no doubt about it. */
   #source: Node | null = null;
   /** Storages that have that version; the first one is being asked for it. */
@@ -56,9 +56,7 @@ export class TableSearch {
   constructor(table: MasterPartitionTable, events: TableSearchEvents) {
     this.#table = table;
     this.#events = events;
-    this.#own = table.ptid === null ? null : this.#snapshot();
-    this.#version = table.ptid ?? 0;
-    this.#loaded = this.#own !== null;
+    if (table.ptid !== null) this.changed();
   }
 
   /** The version that is wanted, 0 if there is no table. */
@@ -69,6 +67,15 @@ export class TableSearch {
   /** Whether the table is that version. */
   get loaded(): boolean {
     return this.#loaded;
+  }
+
+  /** This master has made another version itself. */
+  changed(): void {
+    this.#own = this.#snapshot();
+    this.#version = this.#own.ptid ?? 0;
+    this.#loaded = true;
+    this.#source = null;
+    this.#candidates = [];
   }
 
   /** A storage has saved a version, 0 for none. */

@@ -203,6 +203,22 @@ Deno.test("AdminHandler.setNodeState() lets recovery end without a storage that 
   });
 });
 
+Deno.test("AdminHandler.setNodeState() removes a storage for good when others come back in recovery", async () => {
+  await withScene({}, async (scene) => {
+    const admin = await scene.admin();
+    const table = { ptid: 3, rows: "UUUO", replicas: 3 };
+    for (const nid of [1, 2]) await scene.storageWith(table, { nid });
+    admin.command("SetNodeState", { nid: 4, state: UNKNOWN });
+    await settle();
+    scene.sent();
+    const back = await scene.storageWith({ ptid: 4, rows: "UUU.", replicas: 3 }, { nid: 1 });
+    assert.deepEqual(scene.sent("AskPartitionTable"), []);
+    await scene.storageWith(table, { nid: 3 });
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+    assert.equal(back.data.rows, "UUU.");
+  });
+});
+
 Deno.test("AdminHandler.setNodeState() lets recovery end without a storage that was being asked", async () => {
   await withScene({}, async (scene) => {
     const admin = await scene.admin();
