@@ -128,7 +128,12 @@ export class AdminHandler extends QueryHandler
       throw denied("the partition table is not known yet: try again later");
     }
     const changes = this.#checkDrop(node);
-    if (changes.length > 0) this.#checkWitnesses(node);
+    if (changes.length > 0) {
+      this.#checkWitnesses(node);
+      if (phase instanceof Recovery && !phase.knowsLastTable(node)) {
+        throw denied("storages that may know a later partition table are missing: try again later");
+      }
+    }
     const { connection } = node;
     node.connection = null;
     this.#changeTable(changes);

@@ -171,7 +171,8 @@ export class Recovery implements Phase {
   }
 
   #reported(storage: Node, report: Report): void {
-    if (this.#lifecycle.phase !== this) return;
+    // One that was removed is nobody's.
+    if (this.#lifecycle.phase !== this || storage.connection === null) return;
     if (!this.#cluster.leftBehind.admits(storage.nid, report.ptid)) {
       return storage.connection?.close();
     }
@@ -245,8 +246,21 @@ export class Recovery implements Phase {
 
   /** Whether a storage may have cells in a table that is not known yet. */
   mayHaveCells(storage: Node): boolean {
-    return !this.#search.loaded &&
-      (this.#search.version > 0 || this.#cluster.exists || this.#asked.has(storage));
+    return this.#asked.has(storage) ||
+      !this.#search.loaded && (this.#search.version > 0 || this.#cluster.exists);
+  }
+
+  /**
+   * Whether no storage may know a later table than the one that is loaded, except for one that an
+   * operator knows better.
+   */
+  knowsLastTable(except: Node): boolean {
+    const { nodes, startupAllowed, table } = this.#cluster;
+    if (this.#asked.size > 0) return false;
+    return startupAllowed || [...table.readableNodes()].every((nid) => {
+      const node = nodes.get(nid);
+      return node !== undefined && (node === except || this.#reports.has(node));
+    });
   }
 
   /** Ends recovery if nothing is missing. To be called after anything that may matter. */
@@ -337,14 +351,7 @@ export class Recovery implements Phase {
       );
       return;
     }
-    if (existing && !this.#ordered) {
-      // Its cells get outdated with those of the other absent nodes.
-      this.#busy = true;
-      for (const storage of notifier.identified(NodeType.STORAGE)) {
-        if (this.#isBlank(storage)) storage.connection?.close();
-      }
-      this.#busy = false;
-    }
+    if (existing) this.#dismissBlank();
     if (existing && this.#ordered) this.#leaveBehind();
     const changed: Node[] = [];
     for (const storage of notifier.identified(NodeType.STORAGE)) {
@@ -361,6 +368,24 @@ export class Recovery implements Phase {
     if (existing) notifier.changeTable(table.outdate(running), [NodeType.ADMIN]);
     else this.#create(changed);
     this.#lifecycle.verify();
+  }
+
+  /**
+   * Storages that lost their database are disconnected: their cells get outdated with those of absent
+   * nodes. Unless nobody else has what they lost, and an operator has ordered the start.
+   */
+  #dismissBlank(): void {
+    const { nodes, notifier, table } = this.#cluster;
+    const full = (nid: Nid) => {
+      const node = nodes.get(nid);
+      return node?.state === NodeState.PENDING && !this.#isBlank(node);
+    };
+    if (!table.operational(full)) return;
+    this.#busy = true;
+    for (const storage of notifier.identified(NodeType.STORAGE)) {
+      if (this.#isBlank(storage)) storage.connection?.close();
+    }
+    this.#busy = false;
   }
 
   /** The operator knows that these are not there. They may be elsewhere. */

@@ -53,15 +53,13 @@ export class Verification implements Phase {
     temporaryIds.confirm();
     transactions.reset();
     notifier.changeState(this.state, (storage) => notifier.sendTable(storage));
-    // Only those with readable cells know what the cluster decided: the others may have locked what
-    // was dropped since without them.
     const readable = this.#readable();
     this.#ask(
       readable,
       "AskLockedTransactions",
       {},
       (storage, { transactions }) => this.#collect(storage, transactions),
-      () => this.#search([...this.#voted.keys()].filter((ttid) => !this.#locked.has(ttid))),
+      () => this.#search(this.#voted.keys().filter((ttid) => !this.#locked.has(ttid))),
     );
   }
 
@@ -154,8 +152,20 @@ export class Verification implements Phase {
       this.#cluster.transactions.known(ttid);
       const voters = this.#voted.get(ttid) ?? new Set();
       this.#voted.set(ttid, voters.add(storage));
-      if (tid !== null) this.#learnTid(ttid, tid);
+      if (tid !== null && this.#decides(storage, ttid)) this.#learnTid(ttid, tid);
     }
+  }
+
+  /**
+   * Whether a storage has a readable cell for the metadata of a transaction. Only those know what the
+   * cluster decided: the others may have locked what was dropped since without them. What is finished
+   * is locked on all of them.
+   */
+  #decides({ nid }: Node, ttid: Tid): boolean {
+    const { table } = this.#cluster;
+    return table.readableCells(partitionOf(ttid, table.partitions)).some((cell) =>
+      cell.nid === nid
+    );
   }
 
   #learnTid(ttid: Tid, tid: Tid): void {
@@ -171,23 +181,32 @@ export class Verification implements Phase {
    * Looks for the final tid of transactions that were voted, and that nobody holds locked: a node that
    * had the metadata may already have finished them.
    */
-  #search(ttids: Tid[], asked = new Set<Node>()): void {
-    const [ttid, ...others] = ttids;
-    if (ttid === undefined) return this.#validate();
+  #search(ttids: Iterator<Tid>): void {
+    for (;;) {
+      const { done, value: ttid } = ttids.next();
+      if (done) return this.#validate();
+      const asked = new Set(this.#voted.get(ttid));
+      const askNext = (): boolean => {
+        const storage = this.#witness(ttid, asked);
+        if (storage === null) return false;
+        asked.add(storage);
+        this.#ask([storage], "AskFinalTID", { ttid }, (_, { tid }) => {
+          if (tid !== null) this.#learnTid(ttid, tid);
+        }, () => {
+          if (this.#locked.has(ttid) || !askNext()) this.#search(ttids);
+        });
+        return true;
+      };
+      if (askNext()) return;
+    }
+  }
+
+  /** A storage that knows what became of a transaction. Others may have been lost a moment ago. */
+  #witness(ttid: Tid, asked: ReadonlySet<Node>): Node | null {
     const { nodes, table } = this.#cluster;
-    // Evaluated for each question, as storages may be lost meanwhile.
-    const storage = table.readableCells(partitionOf(ttid, table.partitions))
+    return table.readableCells(partitionOf(ttid, table.partitions))
       .map(({ nid }) => nodes.get(nid)).filter((node) => node !== undefined)
-      .find((node) =>
-        node.connection !== null && !asked.has(node) && !this.#voted.get(ttid)?.has(node)
-      );
-    if (storage === undefined) return this.#search(others);
-    this.#ask([storage], "AskFinalTID", { ttid }, (_, { tid }) => {
-      if (tid !== null) this.#learnTid(ttid, tid);
-    }, () => {
-      if (this.#locked.has(ttid)) this.#search(others);
-      else this.#search(ttids, asked.add(storage));
-    });
+      .find((node) => node.connection !== null && !asked.has(node)) ?? null;
   }
 
   #validate(): void {

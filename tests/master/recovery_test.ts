@@ -480,6 +480,20 @@ Deno.test("Recovery lets a storage keep its id while it may still prove that it 
   });
 });
 
+Deno.test("Recovery outdates a storage that lost its database if an operator orders the start", async () => {
+  await withScene({}, async (scene) => {
+    const admin = await scene.admin();
+    const s1 = await scene.storageWith({ ptid: 2, rows: "UU", replicas: 1 }, { nid: 1 });
+    const blank = await scene.storage({ nid: 2 });
+    assert.equal(await scene.clusterState(admin), "RECOVERING");
+    admin.command("SetClusterState", STATE);
+    await settle();
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+    assert.equal(s1.data.rows, "UO");
+    assert(blank.closed);
+  });
+});
+
 Deno.test("Recovery does not start with a storage that lost its database", async () => {
   await withScene({}, async (scene) => {
     const admin = await scene.admin();

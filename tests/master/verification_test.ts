@@ -132,6 +132,17 @@ Deno.test("Verification ignores what is only locked on a storage without readabl
   });
 });
 
+Deno.test("Verification ignores what is only locked where the cell of the metadata is outdated", async () => {
+  await withScene({}, async (scene) => {
+    const { admin } = await restart(scene, {
+      rows: "OU|U.",
+      data: [{ locked }, { locked: voted }],
+    });
+    assert.deepEqual(scene.sent(...QUESTIONS), []);
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+  });
+});
+
 Deno.test("Verification uses no answer of another transaction when a storage is lost", async () => {
   await withScene({}, async (scene) => {
     const { s, admin } = await restart(scene, {
