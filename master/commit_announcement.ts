@@ -69,7 +69,7 @@ function forgetMoved(
   { ttid, ptid, involved, waitingStorages }: Transaction,
 ): void {
   if (table.ptid === ptid) return;
-  for (const nid of readiness.nids()) {
+  for (const nid of readiness.started()) {
     if (involved.has(nid) || waitingStorages.has(nid)) continue;
     nodes.get(nid)?.connection?.notify("AbortTransaction", { ttid, nids: [] });
   }

@@ -59,6 +59,11 @@ export class Readiness {
     return [...this.#ready.keys()];
   }
 
+  /** The ids of all storages that were told to start: clients may write to them already. */
+  started(): Nid[] {
+    return [...this.#ready.keys(), ...this.#starting];
+  }
+
   /** A storage is lost. */
   remove(nid: Nid): void {
     this.#starting.delete(nid);

@@ -203,7 +203,7 @@ export class TransactionManager {
     const { failed, ttid } = transaction;
     if (failed.size > 0 && !table.operational((nid) => running(nid) && !failed.has(nid))) {
       from.error(ErrorCode.INCOMPLETE_TRANSACTION, INCOMPLETE);
-      this.#abort(transaction, this.#context.readiness.nids());
+      this.#abort(transaction, this.#context.readiness.started());
       return;
     }
     const partition = (id: Oid | Tid) => partitionOf(id, table.partitions);
@@ -353,8 +353,9 @@ export class TransactionManager {
     transaction.span?.end("aborted");
     this.#forget(transaction);
     this.#queue = this.#queue.filter((other) => other !== transaction);
+    const started = new Set(readiness.started());
     for (const nid of new Set([...nids, ...transaction.waitingStorages])) {
-      if (!readiness.isReady(nid)) continue;
+      if (!started.has(nid)) continue;
       nodes.get(nid)?.connection?.notify("AbortTransaction", { ttid, nids: [] });
     }
     for (const waiting of transaction.finalTidRequests.values()) waiting.answer({ tid: null });

@@ -198,9 +198,10 @@ export class Packer {
     return true;
   }
 
+  /** In order, and each once, whatever the client sent. */
   #oidsOf(partition: number, oids: readonly Oid[]): Oid[] {
     const { partitions } = this.#context.table;
-    return oids.filter((oid) => partitionOf(oid, partitions) === partition)
+    return [...new Set(oids)].filter((oid) => partitionOf(oid, partitions) === partition)
       .sort((a, b) => a < b ? -1 : a > b ? 1 : 0);
   }
 

@@ -324,19 +324,22 @@ export class Transactions {
   /** Partitions are not on this node any more, or not usable: their objects are forgotten. */
   discard(partitions: ReadonlySet<number>, discarded: (oid: Oid) => boolean): void {
     this.#database.cells.discardUnfinished(partitions);
+    const locked: [Oid, Transaction][] = [];
     for (const transaction of this.#transactions.values()) {
       this.readLocks.discard(transaction, discarded);
-      for (const request of [...transaction.requests]) {
-        if (discarded(request.oid)) request.cancel();
-      }
       for (const [oid, { store }] of [...transaction.objects]) {
         if (!discarded(oid)) continue;
         transaction.remove(oid);
         // The database has released what was voted.
         if (transaction.vote === Vote.NONE && store !== null) this.#releaseData([store]);
-        this.locks.release(oid, transaction);
+        locked.push([oid, transaction]);
       }
       transaction.voted = transaction.voted.filter(({ oid }) => !discarded(oid));
+    }
+    // Not before: this ends requests, and a vote may have waited for the last one.
+    for (const [oid, transaction] of locked) this.locks.release(oid, transaction);
+    for (const { requests } of this.#transactions.values()) {
+      for (const request of [...requests]) if (discarded(request.oid)) request.cancel();
     }
     this.readLocks.serve();
   }

@@ -206,7 +206,10 @@ export class Fetch {
         next === null ? addTid(max, 1) : toTid(next),
       );
     });
-    if (completedPack !== null) this.#sourcePacked(completedPack);
+    if (completedPack !== null) {
+      if (completedPack < this.#ownPack) this.#ownPack = completedPack;
+      this.#sourcePacked(completedPack);
+    }
     return next === null
       ? this.#fetchObjects(recordKey({ tid: position.objects, oid: ZERO_OID }))
       : this.#fetchTransactions(toTid(next), false);
@@ -228,7 +231,8 @@ export class Fetch {
   #sourcePacked(pack: Tid): boolean {
     this.#packs.heard(pack);
     this.#sourcePack = pack;
-    if (pack <= this.#ownPack) return false;
+    // An order that it has not finished may be begun, and have deleted some.
+    if (pack <= this.#ownPack && this.#packs.last <= pack) return false;
     this.#position.objects = ZERO_TID;
     return true;
   }

@@ -50,13 +50,20 @@ interface Peer {
 export class Peers {
   readonly #context: PeersContext;
   readonly #handlerOf: (connection: Connection, nid: Nid) => Handler;
+  readonly #lost: (connection: Connection) => void;
   readonly #limiter: ConnectionLimiter;
   readonly #peers = new Map<Nid, Peer>();
   readonly #stopped = new AbortController();
 
-  constructor(context: PeersContext, handlerOf: (connection: Connection, nid: Nid) => Handler) {
+  /** @param lost is told about connections that are gone, whoever opened them. */
+  constructor(
+    context: PeersContext,
+    handlerOf: (connection: Connection, nid: Nid) => Handler,
+    lost: (connection: Connection) => void,
+  ) {
     this.#context = context;
     this.#handlerOf = handlerOf;
+    this.#lost = lost;
     this.#limiter = new ConnectionLimiter(context.env);
   }
 
@@ -224,6 +231,7 @@ export class Peers {
 
   /** A connection is gone, of a storage or not. */
   disconnected(connection: Connection): void {
+    this.#lost(connection);
     for (const peer of this.#peers.values()) {
       if (peer.connection !== connection) continue;
       this.#fail(peer, new ConnectionClosed(`connection to ${connection} was lost`));

@@ -59,7 +59,14 @@ export class Replicas {
   constructor(context: ReplicasContext) {
     this.#context = context;
     const { env, database, nodes, table, nid, readLocks, packed } = context;
-    this.#peers = new Peers(context, (connection, nid) => this.#handlerOf(connection, nid));
+    this.#peers = new Peers(
+      context,
+      (connection, nid) => this.#handlerOf(connection, nid),
+      (connection) => {
+        this.#feeds.get(connection)?.closed();
+        this.#feeds.delete(connection);
+      },
+    );
     this.#feeder = new Feeder(env, database, readLocks, packed);
     this.#ranges = new Ranges(
       env,
@@ -103,8 +110,6 @@ export class Replicas {
 
   /** A connection is gone, of a storage or not. */
   disconnected(connection: Connection): void {
-    this.#feeds.get(connection)?.closed();
-    this.#feeds.delete(connection);
     this.#peers.disconnected(connection);
   }
 

@@ -551,6 +551,20 @@ Deno.test("TransactionManager says that a transaction asked about is aborted", a
 
 // Replication
 
+Deno.test("TransactionManager has a storage that is starting forget what it need not have", async () => {
+  await withCluster(2, ONE_PARTITION, async ({ client, scene, s }) => {
+    const ttid = await begin(client);
+    await s(2).kill();
+    // Clients may write to it already.
+    const slow = scene.peer(NodeType.STORAGE, { nid: 2 });
+    slow.manual.add("StartOperation");
+    await slow.identify();
+    await client.get("AskFinishTransaction", finishArgs(ttid, 1n));
+    await settle();
+    assert.deepEqual(slow.last("AbortTransaction"), { ttid, nids: [] });
+  });
+});
+
 Deno.test("TransactionManager tells the end of transactions to storages that replicate", async () => {
   await withCluster(2, ONE_PARTITION, async ({ client, scene, s }) => {
     const a = await begin(client);

@@ -385,6 +385,26 @@ Deno.test("AskStoreObject is accepted without lock when the cell is out of date"
   });
 });
 
+Deno.test("a vote that waits for an object that is not on the node any more stores nothing of it", async () => {
+  await withScene({}, async (scene) => {
+    const c1 = await scene.connect(client(1));
+    assert.deepEqual(await c1.store(T1, oid(3), ZERO_TID, "lock").got(), LOCKED);
+    assert.deepEqual(await c1.store(T2, X, ZERO_TID, "one").got(), LOCKED);
+    const waiting = c1.store(T2, oid(3), ZERO_TID, "two");
+    const vote = c1.ask("AskVoteTransaction", { ttid: T2 });
+    await quiet();
+    assert.ok(vote.pending);
+    scene.master.notify("NotifyPartitionChanges", {
+      ptid: 2,
+      replicas: 0,
+      cells: [{ partition: 1, nid: 1, state: CellState.DISCARDED }],
+    });
+    assert.deepEqual(await waiting.got(), LOCKLESS);
+    await vote.got();
+    assert.equal((await scene.held().database.lockedTransactions()).size, 0);
+  });
+});
+
 Deno.test("AskStoreObject stores nothing when the partition is not on the node", async () => {
   await withScene({}, async (scene) => {
     const c1 = await scene.connect(client(1));

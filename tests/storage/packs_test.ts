@@ -80,6 +80,17 @@ Deno.test("pack orders are executed in their order, and only for their objects",
   });
 });
 
+Deno.test("a pack order that names an object several times keeps its last revision", async () => {
+  await withScene({}, async (scene) => {
+    await populate(scene, 1, 1, 2, 3);
+    const repeated = Array.from({ length: 2000 }, () => oid(3));
+    order(scene, tid(10), [oid(2), oid(1), oid(2), oid(1), ...repeated]);
+    await finish(scene);
+    assert.deepEqual(await revisions(scene, 1, 2, 3), [1, 1, 1]);
+    assert.deepEqual(await packs(scene), [ID, ID]);
+  });
+});
+
 Deno.test("a long history is packed in slices, and clients are served between them", async () => {
   await withScene({ now: slowingTime() }, async (scene) => {
     const { clock } = scene;

@@ -260,6 +260,30 @@ Deno.test("Replicator deletes what it received before the source packed it", asy
   });
 });
 
+Deno.test("Replicator compares all when its source has begun a pack and not finished it", async () => {
+  await withReplicas({ cells: [UP_TO_DATE, UP_TO_DATE] }, async (scene, other) => {
+    const peer = await scene.connect(client(1));
+    await commit(scene, peer, tid(101), oid(1), ZERO_TID, "packed there");
+    await commit(scene, peer, tid(103), oid(3), ZERO_TID, "kept");
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    change(scene, 2, [1, SELF, OUT_OF_DATE]);
+    await answerUnfinished(scene, { lastTid: 301 });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: ZERO_TID });
+    const objects = await other.asked("AskFetchObjects");
+    assert.deepEqual([...objects.args.objects], [[101n, [1n]], [103n, [3n]]]);
+    const toDelete = new Map([[tid(101), [oid(1)]]]);
+    objects.from.answer({ nextTid: null, nextOid: null, toDelete });
+    // It may have finished meanwhile.
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: tid(250) });
+    (await other.asked("AskFetchObjects")).from.answer(NO_MORE_OBJECTS);
+    assert.equal(await done(scene), 301n);
+    assert.equal(await dataOf(scene, 1), null);
+    assert.equal(await dataOf(scene, 3), "kept");
+  });
+});
+
 Deno.test("Replicator knows better than a cluster whose last transaction is older than its own", async () => {
   await withOutdatedCell(101, async (scene, other) => {
     await checkKept(scene);
