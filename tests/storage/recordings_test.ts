@@ -130,6 +130,7 @@ async function replay(
         disableDropPartitions: false,
         log: () => {},
         setTimer: (callback, milliseconds) => clock.setTimer(milliseconds, callback),
+        now: clock.monotonic,
       }),
   });
   const ended = storage.run(stop.signal);

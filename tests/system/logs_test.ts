@@ -37,8 +37,9 @@ Deno.test("neolog shows what nodes exchanged, and logs are rotated without signa
     assert.doesNotMatch(all.stdout, /Can't decode|UnknownPacket/);
     for (
       const expected of [
-        /PACKET {4}test\/M1 {4}#0x\w{4} AskFinishTransaction {11}< C1 \(.*\) \t\| \(b'/,
-        /PACKET {4}test\/S1 {4}#0x\w{4} AskStoreObject {17}< C1 \(.*b'(data ){20}'\), None, b'/,
+        // Ids that have an apostrophe are between quotation marks.
+        /PACKET {4}test\/M1 {4}#0x\w{4} AskFinishTransaction {11}< C1 \(.*\) \t\| \(b['"]/,
+        /PACKET {4}test\/S1 {4}#0x\w{4} AskStoreObject {17}< C1 \(.*b'(data ){20}'\), None, b['"]/,
         /PACKET {4}test\/A1 {4} ! M1 \| MASTER *\| 127\.0\.0\.1:\d+ *\| RUNNING/,
         /INFO {6}test\/M1 {4}cluster state: RUNNING/,
       ]
