@@ -12,7 +12,7 @@ import { CellState, type ErrorCode, NodeState, NodeType } from "../../protocol/e
 import { type Oid, type Tid, toOid, toTid, ZERO_TID } from "../../protocol/ids.ts";
 import type { AnswerArgsOf, ArgsOf, RequestName, SentName } from "../../protocol/messages.ts";
 import { type Address, type Nid, nidOf, nodeName } from "../../protocol/nodes.ts";
-import { quiet, until, type World, world } from "../network/support.ts";
+import { quiet, turns, until, type World, world } from "../network/support.ts";
 
 export { quiet, until };
 
@@ -245,7 +245,7 @@ export class FakeCluster implements AsyncDisposable {
 
   /** Lets a lost client come back: it waits a second between two attempts. */
   async wait(milliseconds = 1000): Promise<void> {
-    await this.world.clock.advance(milliseconds);
+    await this.world.clock.advance(milliseconds, turns);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,7 @@
 /** A clock that only moves when told, a log that can be read, and peers made of bare bytes. */
 
 import assert from "node:assert/strict";
+import { setImmediate } from "node:timers";
 import type { Environment } from "../../network/environment.ts";
 import type { Log } from "../../network/log.ts";
 import { MemoryNetwork, type MemoryNetworkOptions } from "../../network/memory.ts";
@@ -33,6 +34,11 @@ export async function quiet(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
+/** The same where all is done by this thread, and is only waited for in microtasks and immediates. */
+export async function turns(): Promise<void> {
+  for (let i = 0; i < 10; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
 interface Timer {
   readonly time: number;
   readonly callback: () => void;
@@ -59,8 +65,8 @@ export class FakeClock {
     this.#time += milliseconds;
   }
 
-  /** Lets time pass, timers being called in their order. */
-  async advance(milliseconds: number): Promise<void> {
+  /** Lets time pass, timers being called in their order, and everything happen after each. */
+  async advance(milliseconds: number, settle = quiet): Promise<void> {
     const end = this.#time + milliseconds;
     await quiet();
     for (;;) {
@@ -70,7 +76,7 @@ export class FakeClock {
       this.#timers.delete(first);
       this.#time = Math.max(this.#time, first.time);
       first.callback();
-      await quiet();
+      await settle();
     }
     this.#time = end;
   }
