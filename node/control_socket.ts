@@ -30,6 +30,8 @@ export interface ControlActions {
 const MAX_CONNECTIONS = 8;
 /** Bytes of a command. */
 const MAX_COMMAND = 256;
+/** Milliseconds after a connection that can't be accepted. */
+const ACCEPT_PAUSE = 100;
 /** Only the owner. */
 const MODE = 0o600;
 
@@ -57,12 +59,14 @@ export class ControlSocket {
   readonly #listener: Deno.UnixListener;
   readonly #actions: ControlActions;
   readonly #connections = new Set<Deno.UnixConn>();
+  readonly #accepting: Promise<void>;
   #closed = false;
 
   private constructor(path: string, listener: Deno.UnixListener, actions: ControlActions) {
     this.#path = path;
     this.#listener = listener;
     this.#actions = actions;
+    this.#accepting = this.#accept();
   }
 
   /**
@@ -75,17 +79,20 @@ export class ControlSocket {
       const listener = await listen(path);
       // At once: nobody can have connected since, as the permissions of a new one come from the umask.
       Deno.chmodSync(path, MODE);
-      const socket = new ControlSocket(path, listener, actions);
-      socket.#accept();
-      return socket;
+      return new ControlSocket(path, listener, actions);
     } catch (error) {
       throw new ConfigError(`can't listen to control socket ${path}: ${errorText(error)}`);
     }
   }
 
-  /** Removes the socket. Safe at the end of a process, as it is done at once. */
-  close(): void {
-    if (this.#closed) return;
+  /**
+   * Removes the socket at once, which is safe at the end of a process.
+   *
+   * @returns when the path can be used again: the runtime removes what it finds there once more, after it has
+   * given up to wait for connections.
+   */
+  close(): Promise<void> {
+    if (this.#closed) return this.#accepting;
     this.#closed = true;
     this.#listener.close();
     for (const connection of this.#connections) this.#end(connection);
@@ -94,6 +101,7 @@ export class ControlSocket {
     } catch {
       // The runtime has removed it, or somebody else.
     }
+    return this.#accepting;
   }
 
   #end(connection: Deno.UnixConn): void {
@@ -101,7 +109,15 @@ export class ControlSocket {
   }
 
   async #accept(): Promise<void> {
-    for await (const connection of this.#listener) {
+    while (!this.#closed) {
+      let connection: Deno.UnixConn;
+      try {
+        connection = await this.#listener.accept();
+      } catch {
+        // It is closed, or the process has no file descriptor left: no reason to end it.
+        if (!this.#closed) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+        continue;
+      }
       const [oldest] = this.#connections;
       if (oldest !== undefined && this.#connections.size >= MAX_CONNECTIONS) this.#end(oldest);
       this.#connections.add(connection);

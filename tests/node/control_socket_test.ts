@@ -55,7 +55,7 @@ Deno.test("ControlSocket answers each command by a line, after what it tells", a
     assert.equal(answers, `ok\nok\none\ntwo\nok\n${unknown}${unknown}ok\n`);
     assert.deepEqual(actions.orders, ["flush", "reopen", "flush"]);
     socket.close();
-    socket.close();
+    await socket.close();
     assert.equal(await exists(path), false);
   });
 });
@@ -67,7 +67,7 @@ Deno.test("ControlSocket answers by the reason what can't be done", async () => 
     };
     const socket = await ControlSocket.open(path, { ...recorder(), flush });
     assert.equal(await send(path, "flush\nreopen\n"), "error: the disk is full\nok\n");
-    socket.close();
+    await socket.close();
   });
 });
 
@@ -84,7 +84,7 @@ Deno.test("ControlSocket closes a connection whose command has no end, and the o
     await closed(idle[0]);
     assert.equal(await send(path, "flush"), "ok\n");
     for (const connection of idle) connection.close();
-    socket.close();
+    await socket.close();
   });
 });
 
@@ -106,7 +106,7 @@ Deno.test("ControlSocket.open() refuses a path in use, and replaces what a dead 
       message: `can't listen to control socket ${path}: another process listens to it`,
     });
     assert.equal(await send(path, "flush"), "ok\n", "the first one is as before");
-    first.close();
+    await first.close();
 
     await Deno.writeTextFile(path, "precious");
     await assert.rejects(ControlSocket.open(path, recorder()), {
@@ -130,7 +130,7 @@ Deno.test("openControl() tells that the log can't be written", async () => {
     await Deno.remove(`${folder}/log`);
     assert.equal(await send(path, "reopen"), "ok\n");
     assert.equal((await Deno.stat(`${folder}/log`)).isFile, true);
-    socket.close();
+    await socket.close();
     log.close();
   });
 });
