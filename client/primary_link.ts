@@ -62,7 +62,7 @@ export class PrimaryLink {
       identify: () => this.#identify(),
       accepted: (connection, answer) => this.#accepted(connection, answer),
       closed: (reason) => this.#closed(reason),
-      fatal: (error) => this.#fatal(error),
+      refused: (error) => this.#fatal(error),
     });
   }
 

@@ -100,7 +100,7 @@ export class AdminHandler extends QueryHandler
 
   /** Stops a storage: it exits, and its cells are out of date. */
   #kill(node: Node, from: Command): void {
-    const { notifier, running, table } = this.cluster;
+    const { notifier, promotions, running, table } = this.cluster;
     if (node.state === NodeState.DOWN) {
       from.error(ErrorCode.ACK, "node already in DOWN state");
       return;
@@ -108,6 +108,9 @@ export class AdminHandler extends QueryHandler
     // During recovery no storage runs yet, so that all cells would seem to be out of date.
     const recovering = this.#lifecycle.phase instanceof Recovery;
     if (!recovering) this.#checkDrop(node);
+    if (node.nid !== null && promotions.mayDecide(node.nid)) {
+      throw denied("others have all of its data since a moment ago only: try again later");
+    }
     node.state = NodeState.DOWN;
     notifier.tellState(node, NodeState.DOWN);
     node.connection?.abort();

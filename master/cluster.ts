@@ -17,6 +17,7 @@ import { LeftBehind } from "./left_behind.ts";
 import { Notifier } from "./notifications.ts";
 import { PackOrders } from "./packs.ts";
 import { MasterPartitionTable } from "./partition_table.ts";
+import { Promotions } from "./promotions.ts";
 import { Readiness } from "./readiness.ts";
 import { ReplicaChecks } from "./replica_checks.ts";
 import { TemporaryIds } from "./temporary_ids.ts";
@@ -52,6 +53,7 @@ export class Cluster {
   readonly packs: PackOrders;
   readonly checks: ReplicaChecks;
   readonly notifier: Notifier;
+  readonly promotions: Promotions;
   readonly transactions: TransactionManager;
   state = ClusterState.RECOVERING;
   /**
@@ -63,6 +65,12 @@ export class Cluster {
   exists = false;
   /** Transactions after this one are to be deleted by the next verification. */
   truncateTid: Tid | null = null;
+  /**
+   * Storages that are only known from the table, as long as they have not shown that they are the ones it
+   * means. One that had no cells when this id was given to it may have been away while masters forgot
+   * that, and gave the id to another one.
+   */
+  readonly unproven = new Set<Nid>();
   /** Storages that are removed, as soon as all have saved that: until then they are kept out. */
   readonly leaving = new Set<Nid>();
   readonly #extras = new WeakMap<Node, Extra>();
@@ -83,6 +91,7 @@ export class Cluster {
     this.packs = new PackOrders({ nodes, table });
     this.checks = new ReplicaChecks(this);
     this.notifier = new Notifier(env, nodes, table, this.extraOf);
+    this.promotions = new Promotions(this);
     this.transactions = new TransactionManager(this);
   }
 

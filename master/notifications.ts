@@ -143,11 +143,15 @@ export class Notifier {
     this.send(types, "NotifyPartitionChanges", changes);
   }
 
-  /** Resolves, when all storages have answered or are lost, with those that have saved the table. */
-  async saved(): Promise<Set<Nid>> {
+  /**
+   * Waits until storages, or those with some ids, have saved the table.
+   *
+   * @returns the ids of those that have; others are lost.
+   */
+  async saved(nids: ReadonlySet<Nid> | null = null): Promise<Set<Nid>> {
     const saved = new Set<Nid>();
     const ask = async ({ connection, nid }: Node) => {
-      if (connection === null || nid === null) return;
+      if (connection === null || nid === null || nids?.has(nid) === false) return;
       // They save the table before they handle what follows.
       await connection.ask("Ping", {}).then(() => saved.add(nid), () => {});
     };

@@ -52,9 +52,8 @@ export class OperatingStorageHandler extends IdleStorageHandler {
   }
 
   override notifyReplicationDone({ partition }: ArgsOf<"NotifyReplicationDone">): void {
-    const { notifier, table } = this.cluster;
     this.#checkPartition(partition);
-    notifier.changeTable(table.replicated(this.#nid, partition));
+    this.cluster.promotions.replicated(this.#nid, partition);
   }
 
   override notifyPartitionCorrupted(

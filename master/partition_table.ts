@@ -158,8 +158,7 @@ export class MasterPartitionTable extends PartitionTable {
   }
 
   /**
-   * The changes due to a cell that is replicated: feeding cells are not needed any more, as far as
-   * enough readable ones remain.
+   * The change due to a cell that is replicated.
    *
    * @returns nothing if the cell is not being replicated: it was changed since.
    */
@@ -168,19 +167,26 @@ export class MasterPartitionTable extends PartitionTable {
       this.cellState(partition, nid) !== CellState.OUT_OF_DATE ||
       !this.#replicating.get(nid)?.has(partition)
     ) return [];
-    const row = this.cells(partition);
-    const readable = this.readableCells(partition).length + 1;
-    const feeding = row.filter(({ state }) => state === CellState.FEEDING)
-      .sort((a, b) => Number(this.#onlyFeeds(b.nid)) - Number(this.#onlyFeeds(a.nid)));
-    const surplus = readable === row.length
-      ? feeding.length
-      : Math.max(0, readable - (this.replicas + 1));
-    return [
-      { partition, nid, state: CellState.UP_TO_DATE },
-      ...feeding.slice(0, surplus).map(({ nid }) => (
-        { partition, nid, state: CellState.DISCARDED }
-      )),
-    ];
+    return [{ partition, nid, state: CellState.UP_TO_DATE }];
+  }
+
+  /** The changes that discard feeding cells which are not needed any more, as enough readable ones remain. */
+  surplus(partitions: Iterable<number>): CellChange[] {
+    const changes: CellChange[] = [];
+    for (const partition of partitions) {
+      const row = this.cells(partition);
+      const feeding = row.filter(({ state }) => state === CellState.FEEDING)
+        .sort((a, b) => Number(this.#onlyFeeds(b.nid)) - Number(this.#onlyFeeds(a.nid)));
+      const readable = this.readableCells(partition).length;
+      if (readable === feeding.length) continue;
+      const surplus = readable === row.length
+        ? feeding.length
+        : Math.max(0, readable - (this.replicas + 1));
+      for (const { nid } of feeding.slice(0, surplus)) {
+        changes.push({ partition, nid, state: CellState.DISCARDED });
+      }
+    }
+    return changes;
   }
 
   /** Whether a node is about to leave: it only has feeding cells. */

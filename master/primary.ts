@@ -127,16 +127,21 @@ export class Primary implements Role {
       notifier,
       options,
       packs,
+      promotions,
       readiness,
+      running,
       table,
       transactions,
     } = this.#cluster;
-    // This master has seen who left: it need not wait for them, unless they have to truncate too. With
-    // other masters it can't be sure: while it was frozen or isolated, one of them may have operated
+    // This master has seen who left: it need not wait for them, unless they have to truncate too, or one
+    // has not heard that others have its data. With other masters it can't be sure: while it was frozen or isolated, one of them may have operated
     // the cluster. It then knows no more than any other new primary.
     const alone = [...nodes.list(NodeType.MASTER)].length === 1;
     const toTruncate = truncateTid ?? this.#cluster.truncateTid;
-    this.#cluster.startupAllowed = alone && toTruncate === null;
+    const awaited = [...table.readableNodes()].some((nid) =>
+      !running(nid) && promotions.mayDecide(nid)
+    );
+    this.#cluster.startupAllowed = alone && toTruncate === null && !awaited;
     if (!alone) {
       table.reset(options.partitions, options.replicas);
       leftBehind.clear();
@@ -161,6 +166,7 @@ export class Primary implements Role {
     delayed.clear();
     packs.clear();
     checks.clear();
+    promotions.clear();
     this.#enter(recovery);
   }
 

@@ -11,10 +11,11 @@ import { ConfigError } from "../node/errors.ts";
 import { ClusterState, ErrorCode, isReadable, NodeState, NodeType } from "../protocol/enums.ts";
 import { hexId, type Tid } from "../protocol/ids.ts";
 import type { AnswerArgsOf } from "../protocol/messages.ts";
-import type { Nid } from "../protocol/nodes.ts";
+import { type Nid, nodeName } from "../protocol/nodes.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Lifecycle, Phase } from "./phase.ts";
 import { IdleStorageHandler } from "./storage_handler.ts";
+import { hasCell, notOwner, OlderTables } from "./older_tables.ts";
 import { TableSearch } from "./table_search.ts";
 
 /** What a storage has saved. */
@@ -35,6 +36,7 @@ export class Recovery implements Phase {
    * saved the last version: to believe them would be to forget what was committed without them.
    */
   readonly #search: TableSearch;
+  readonly #older: OlderTables;
   /** An operator ordered the start. */
   #ordered = false;
   /** After which transaction this master has ordered to truncate. */
@@ -60,6 +62,7 @@ export class Recovery implements Phase {
     this.#truncateTid = truncateTid;
     this.#kept = kept;
     const { log } = cluster.env;
+    this.#older = new OlderTables(cluster.table);
     this.#search = new TableSearch(cluster.table, {
       ask: (storage) => this.#askTable(storage),
       loaded: () => this.#tableLoaded(),
@@ -126,6 +129,7 @@ export class Recovery implements Phase {
     this.#reports.delete(storage);
     this.#asked.delete(storage);
     this.#truncated.delete(storage);
+    this.#older.lost(storage);
     this.#search.lost(storage);
     // Announced already if an operator removed it.
     if (storage.state === NodeState.PENDING) {
@@ -182,6 +186,7 @@ export class Recovery implements Phase {
       this.#cluster.temporaryIds.doubt(storage);
       this.#evictBlank(storage);
     }
+    this.#prove(storage);
     this.evaluate();
   }
 
@@ -196,7 +201,9 @@ export class Recovery implements Phase {
   }
 
   #tableLoaded(): void {
-    const { env, nodes, notifier, table } = this.#cluster;
+    const { env, nodes, notifier, table, unproven } = this.#cluster;
+    unproven.clear();
+    for (const nid of table.nodes()) unproven.add(nid);
     const known = new Set(nodes.list());
     for (const nid of table.nodes()) nodes.ensureStorage(nid);
     const created = [...nodes.list()].filter((node) => !known.has(node));
@@ -209,8 +216,34 @@ export class Recovery implements Phase {
       notifier.sendTable(admin);
     }
     this.#busy = true;
-    for (const storage of notifier.identified(NodeType.STORAGE)) this.#evictBlank(storage);
+    for (const storage of notifier.identified(NodeType.STORAGE)) {
+      this.#evictBlank(storage);
+      this.#prove(storage);
+    }
     this.#busy = false;
+  }
+
+  /** A storage with cells shows that they are its own: if it has saved an older table, it is asked for it. */
+  #prove(storage: Node): void {
+    const { env, table, temporaryIds, unproven } = this.#cluster;
+    const { nid } = storage;
+    const version = this.#reports.get(storage)?.ptid ?? 0;
+    if (!this.#search.loaded || nid === null || !table.hasNode(nid) || version === 0) return;
+    if (version >= this.#search.version) return void unproven.delete(nid);
+    if (!this.#older.begin(storage)) return;
+    this.#ask(storage, (done) => {
+      storage.connection?.request("AskPartitionTable", {}, (older) => {
+        done();
+        if (this.#lifecycle.phase !== this) return;
+        this.#older.add(storage, older);
+        if (hasCell(older, nid)) unproven.delete(nid);
+        else {
+          env.log.warning(notOwner(storage));
+          temporaryIds.displace(storage);
+        }
+        this.evaluate();
+      }, (error) => this.#failed(storage, error));
+    });
   }
 
   /** Whether a storage is empty although the partition table gives it cells. */
@@ -344,7 +377,7 @@ export class Recovery implements Phase {
   }
 
   #leave(existing: boolean): void {
-    const { nodes, notifier, running, table } = this.#cluster;
+    const { nodes, notifier, table } = this.#cluster;
     if (existing && this.#isBackup()) {
       this.#lifecycle.fail(
         new ConfigError("this database is a backup: backup clusters are not supported yet"),
@@ -365,7 +398,7 @@ export class Recovery implements Phase {
         .filter((node) => node.connection === null)
       : [];
     notifier.changeNodes(...changed, ...absent);
-    if (existing) notifier.changeTable(table.outdate(running), [NodeType.ADMIN]);
+    if (existing) this.#outdate();
     else this.#create(changed);
     this.#lifecycle.verify();
   }
@@ -386,6 +419,24 @@ export class Recovery implements Phase {
       if (this.#isBlank(storage)) storage.connection?.close();
     }
     this.#busy = false;
+  }
+
+  /** What is not there, or misses something, is out of date. */
+  #outdate(): void {
+    const { env, notifier, running, table } = this.#cluster;
+    const unseen = this.#older.promotedUnseen();
+    for (const { partition, nid } of unseen) {
+      env.log.warning(
+        `partition ${partition} of ${
+          nodeName(nid)
+        } is replicated again: a copy without which it would ` +
+          "have served has not heard of it",
+      );
+    }
+    const absent = table.outdate(running).filter(({ partition, nid }) =>
+      !unseen.some((cell) => cell.partition === partition && cell.nid === nid)
+    );
+    notifier.changeTable([...unseen, ...absent], [NodeType.ADMIN]);
   }
 
   /** The operator knows that these are not there. They may be elsewhere. */

@@ -10,6 +10,7 @@ import { ClusterState, ErrorCode, NodeState } from "../protocol/enums.ts";
 import type { Nid } from "../protocol/nodes.ts";
 import { ClientHandler, ReadOnlyClientHandler } from "./client_handlers.ts";
 import type { Cluster } from "./cluster.ts";
+import { hasCell, notOwner } from "./older_tables.ts";
 import type { Lifecycle, Phase } from "./phase.ts";
 import { OperatingStorageHandler } from "./operating_storage_handler.ts";
 import { startStorage } from "./storage_start.ts";
@@ -65,12 +66,15 @@ export class Service extends Operation {
   readonly state = ClusterState.RUNNING;
 
   enter(): void {
-    this.cluster.transactions.open();
-    this.cluster.notifier.changeState(this.state, (storage) => startStorage(this.cluster, storage));
+    const { notifier, table, transactions } = this.cluster;
+    transactions.open();
+    notifier.changeState(this.state, (storage) => startStorage(this.cluster, storage));
+    // What was about to be discarded when operation stopped.
+    notifier.changeTable(table.surplus(table.rows.keys()));
   }
 
   admitStorage(nid: Nid | null, member: boolean): NodeState {
-    return member && !this.cluster.leftBehind.has(nid) ? NodeState.RUNNING : NodeState.PENDING;
+    return member && !this.#isDoubtful(nid) ? NodeState.RUNNING : NodeState.PENDING;
   }
 
   /** Welcome: its cells replicate what the copied database lacks, once it is started with its id. */
@@ -80,25 +84,46 @@ export class Service extends Operation {
   admitClient(): void {}
 
   storageJoined(storage: Node): void {
-    const { leftBehind, notifier } = this.cluster;
-    if (leftBehind.has(storage.nid)) return this.#examine(storage);
-    notifier.sendTable(storage);
+    if (this.#isDoubtful(storage.nid)) {
+      this.#examine(storage);
+      return;
+    }
+    this.cluster.notifier.sendTable(storage);
     startStorage(this.cluster, storage);
   }
 
-  /** Lets a storage that was left behind join, if it has not been elsewhere. */
-  #examine(storage: Node): void {
+  /** Whether a storage has to tell what it has saved before it may join. */
+  #isDoubtful(nid: Nid | null): boolean {
+    return this.cluster.leftBehind.has(nid) || nid !== null && this.cluster.unproven.has(nid);
+  }
+
+  /** Lets a storage join if it has not been elsewhere, and the cells of its id are its own. */
+  async #examine(storage: Node): Promise<void> {
     const { connection, nid } = storage;
-    const { leftBehind, notifier, table } = this.cluster;
-    connection?.request("AskRecovery", {}, ({ ptid }) => {
-      if (storage.connection !== connection || this.lifecycle.phase !== this) return;
+    const { env, leftBehind, notifier, table, temporaryIds, unproven } = this.cluster;
+    if (connection === null || nid === null) return;
+    const isStill = () => storage.connection === connection && this.lifecycle.phase === this;
+    try {
+      const { ptid } = await connection.ask("AskRecovery", {});
+      if (!isStill()) return;
       if (!leftBehind.admits(nid, ptid)) return connection.close();
-      if (nid !== null && table.hasMember(nid)) {
-        storage.state = NodeState.RUNNING;
-        notifier.changeNodes(storage);
+      if (unproven.has(nid) && ptid !== null && ptid < (table.ptid ?? 0)) {
+        const older = await connection.ask("AskPartitionTable", {});
+        if (!isStill()) return;
+        if (!hasCell(older, nid)) {
+          env.log.warning(notOwner(storage));
+          return temporaryIds.displace(storage);
+        }
       }
-      this.storageJoined(storage);
-    }, () => connection.close());
+    } catch {
+      return connection.close();
+    }
+    unproven.delete(nid);
+    if (table.hasMember(nid)) {
+      storage.state = NodeState.RUNNING;
+      notifier.changeNodes(storage);
+    }
+    this.storageJoined(storage);
   }
 
   protected stopped(): void {

@@ -14,7 +14,7 @@ import type { Cluster } from "./cluster.ts";
  * @returns whether operation may go on.
  */
 export function announceLoss(cluster: Cluster, storage: Node): boolean {
-  const { nodes, notifier, running, table, truncateTid } = cluster;
+  const { env, nodes, notifier, promotions, running, table, truncateTid } = cluster;
   const { nid, state } = storage;
   // Announced already if an operator stopped it.
   if (nid !== null && (state === NodeState.RUNNING || state === NodeState.PENDING)) {
@@ -24,6 +24,13 @@ export function announceLoss(cluster: Cluster, storage: Node): boolean {
     if (forgotten) nodes.remove(storage);
     notifier.announce([announcement]);
     if (truncateTid !== null) return false;
+    if (promotions.mayDecide(nid)) {
+      env.log.warning(
+        `${storage} may not know that others have all of its data now: waiting for it`,
+      );
+      return false;
+    }
+    promotions.storageLost(nid);
     notifier.changeTable(table.outdate(running, nid));
   }
   return table.operational(running);

@@ -24,12 +24,12 @@ export function denied(text: string): Refusal {
 
 /** Lets pending storages take part. They get no cell until a tweak. Returns what was done. */
 export function addPendingNodes(cluster: Cluster, nids: readonly Nid[]): string {
-  const { leftBehind, nodes, notifier, table } = cluster;
+  const { leftBehind, nodes, notifier, table, unproven } = cluster;
   const added = [...new Set(nids)].sort((a, b) => a - b).map((nid) => nodes.get(nid))
     .filter((node): node is Node =>
       node?.type === NodeType.STORAGE && node.state === NodeState.PENDING &&
-      // It is about to tell whether it has been elsewhere.
-      !leftBehind.has(node.nid)
+      // It is about to tell whether it has been elsewhere, and whether the id is its own.
+      !leftBehind.has(node.nid) && !(node.nid !== null && unproven.has(node.nid))
     );
   if (added.length === 0) return "No node added";
   table.addMembers(added.flatMap(({ nid }) => nid ?? []));

@@ -75,7 +75,9 @@ export class Verification implements Phase {
   admitMaster(): void {}
 
   admitStorage(nid: Nid | null, member: boolean): NodeState {
-    if (this.#cluster.leftBehind.has(nid)) {
+    const { leftBehind, unproven } = this.#cluster;
+    // It is to be examined first.
+    if (leftBehind.has(nid) || nid !== null && unproven.has(nid)) {
       throw new Refusal(ErrorCode.NOT_READY, "the cluster is verifying its last transactions");
     }
     return member ? NodeState.RUNNING : NodeState.PENDING;

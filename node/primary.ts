@@ -42,8 +42,8 @@ export interface PrimarySearch {
   accepted(connection: Connection, answer: AnswerArgsOf<"RequestIdentification">): Handler;
   /** An accepted connection was lost. */
   closed(reason: Error | null): void;
-  /** Whether an error is final, to be thrown by the search instead of trying again. */
-  fatal?(error: ErrorAnswer): Error | null;
+  /** A master refused. Returns what the search is to throw, or `null` to try again. */
+  refused?(error: ErrorAnswer): Error | null;
 }
 
 type Outcome =
@@ -75,7 +75,7 @@ export class PrimaryFinder {
   /**
    * Tries the known masters one after the other until one accepts, for ever.
    *
-   * @throws {Error} what `fatal` returned, or the signal's reason.
+   * @throws {Error} what `refused` returned, or the signal's reason.
    */
   async find(signal: AbortSignal): Promise<Connection> {
     const { env } = this.#search;
@@ -102,7 +102,7 @@ export class PrimaryFinder {
       const { error } = outcome;
       if (error instanceof ErrorAnswer) this.#limiter.postpone(master);
       if (signal.aborted) throw signal.reason;
-      const final = error instanceof ErrorAnswer ? this.#search.fatal?.(error) ?? null : null;
+      const final = error instanceof ErrorAnswer ? this.#search.refused?.(error) ?? null : null;
       if (final !== null) throw final;
       const text = errorText(error);
       const key = formatAddress(master);

@@ -12,7 +12,7 @@ import { REPLICATION } from "./features.ts";
 import { checkIteration } from "./iteration.ts";
 import { approvedPacks, packedUntil, unpack } from "./packing.ts";
 import type { SimulatedNode } from "./node.ts";
-import { ownCells, readStorages } from "./replicas.ts";
+import { ownCells, readStorages, savedNid } from "./replicas.ts";
 import { operates, primaryView } from "./view.ts";
 import type { SimulatedClient } from "./workload.ts";
 
@@ -49,10 +49,15 @@ export async function repair(cluster: SimulatedCluster): Promise<SimulatedClient
   // Without cells there is nothing to do.
   const idle = ({ name }: SimulatedNode) =>
     cluster.disks.some((disk) => disk.host === name && ownCells(disk).length === 0);
+  // A storage that was given cells, and killed before it had saved anything at all, comes back as a new
+  // one: an operator has to replace its former self.
+  const isGhost = ({ nid }: { nid: number }) =>
+    cluster.disks.every((disk) => savedNid(disk) !== nid);
+  const isComplete = ({ state }: { state: string }) => state === "U";
   const complete = () => {
     const view = primaryView(cluster.masters);
     return view !== null && storages.every((storage) => idle(storage) || operates(storage, view)) &&
-      (!REPLICATION || view.cells.every((state) => state === "U"));
+      (!REPLICATION || view.rows.every((row) => row.some(isGhost) || row.every(isComplete)));
   };
   await cluster.until(complete, REPAIR_TIME, "all storages operate when faults have stopped");
   await cluster.run(clock.delay(SETTLING_TIME), Infinity, "storages settle");

@@ -74,13 +74,18 @@ export function readStorages(
   return { transactions, problems: found.problems };
 }
 
+/** The id that a storage has saved, `null` if there is none. */
+export function savedNid(disk: Disk): number | null {
+  // It may be erased.
+  if (disk.read("SELECT 1 FROM sqlite_master WHERE name='config'", []).length === 0) return null;
+  const [row] = disk.read("SELECT value FROM config WHERE name='nid'", []);
+  return row === undefined ? null : Number(row[0]);
+}
+
 /** The cells that a disk holds, by increasing partition. */
 export function ownCells(disk: Disk): { readonly partition: number; readonly readable: boolean }[] {
-  // It may be erased.
-  if (disk.read("SELECT 1 FROM sqlite_master WHERE name='config'", []).length === 0) return [];
-  const [row] = disk.read("SELECT value FROM config WHERE name='nid'", []);
-  if (row === undefined) return [];
-  const nid = Number(row[0]);
+  const nid = savedNid(disk);
+  if (nid === null) return [];
   const rows = disk.read("SELECT partition, tid FROM pt WHERE nid=? ORDER BY partition", [nid]);
   return rows.map(([partition, tid]) => ({
     partition: asNumber(partition),

@@ -16,8 +16,8 @@ interface StorageView {
 /** What a master knows. */
 export interface ClusterView {
   readonly storages: readonly StorageView[];
-  /** States of all cells, one letter each. */
-  readonly cells: readonly string[];
+  /** The cells of each partition: ids and states, one letter each. */
+  readonly rows: readonly (readonly { readonly nid: number; readonly state: string }[])[];
 }
 
 /** What the primary of a cluster in operation knows; `null` if there is none. */
@@ -31,7 +31,12 @@ export function primaryView(masters: readonly SimulatedNode[]): ClusterView | nu
     storages: storages.map(([, host = "", state = "", connected]) => (
       { host, state, connected: connected !== undefined }
     )),
-    cells: [...dump.matchAll(/S\d+:([A-Z])/g)].map(([, state = ""]) => state),
+    rows: [...dump.matchAll(/^\s+\d+:(( S\d+:[A-Z])+)$/gm)].map(([, row = ""]) =>
+      [...row.matchAll(/S(\d+):([A-Z])/g)].map(([, nid, state = ""]) => ({
+        nid: Number(nid),
+        state,
+      }))
+    ),
   };
 }
 

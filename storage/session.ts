@@ -15,7 +15,7 @@ import type { NodeMeasures } from "../node/measures.ts";
 import { NodeTable } from "../node/node_table.ts";
 import { type Cell, PartitionTable } from "../node/partition_table.ts";
 import { PrimaryFinder } from "../node/primary.ts";
-import { ClusterState, NodeState, NodeType } from "../protocol/enums.ts";
+import { ClusterState, ErrorCode, NodeState, NodeType } from "../protocol/enums.ts";
 import type { AnswerArgsOf, ArgsOf } from "../protocol/messages.ts";
 import {
   type Address,
@@ -70,6 +70,10 @@ export class Session implements Context {
   readonly #options: SessionOptions;
   readonly #leaving = new AbortController();
   #nid: Nid | null = null;
+  /** Whether the database gave the node cells when it was opened. */
+  #hadCells = false;
+  /** Whether masters refuse what the node asks for. */
+  #refused = false;
   #master: Connection | null = null;
   #masterLost: () => void = () => {};
   #ending: Ending | null = null;
@@ -146,7 +150,11 @@ export class Session implements Context {
     const { database } = this;
     const { cluster, masters, address, newNid } = this.#options;
     const devicePath = await database.devicePath();
-    const ownPartitions = newNid ? await this.#ownPartitions() : [];
+    const ownPartitions = await this.#ownPartitions();
+    if (newNid && ownPartitions.length === 0) {
+      throw new ConfigError("new-nid is for the copy of a database, and this database is empty");
+    }
+    this.#hadCells = ownPartitions.length > 0;
     return new PrimaryFinder({
       env: this.env,
       masters: () => masters.addresses,
@@ -160,10 +168,14 @@ export class Session implements Context {
         idTimestamp: null,
         extra: new Map<string, readonly Uint8Array[] | readonly number[]>([
           ["devpath", devicePath.map((item) => new TextEncoder().encode(item))],
-          ["new_nid", ownPartitions],
+          ["new_nid", newNid ? ownPartitions : []],
         ]),
       }),
       accepted: (connection, answer) => this.#accepted(connection, answer),
+      refused: ({ code }) => {
+        this.#refused = code === ErrorCode.PROTOCOL_ERROR;
+        return null;
+      },
       closed: (reason) => {
         if (this.#ending === null) {
           const why = reason === null ? "" : `: ${errorText(reason)}`;
@@ -176,20 +188,21 @@ export class Session implements Context {
 
   /**
    * The id to ask for. Without partition table, the one that was given before proves nothing: a master
-   * that did not know the table either may have given that of another node.
+   * that did not know the table either may have given that of another node. Masters forget a node without
+   * cells, and give its id to others: it has to take another one then.
    */
   #ownNid(): Nid | null {
-    const { database } = this;
-    return database.partitions > 0 ? database.nid : this.#options.nid;
+    const { database: { nid, partitions }, table } = this;
+    if (partitions === 0) return this.#options.nid;
+    const hasCells = table.ptid === null ? this.#hadCells : nid !== null && table.hasNode(nid);
+    return this.#refused && !hasCells ? null : nid;
   }
 
+  /** The partitions of which the database has cells. */
   async #ownPartitions(): Promise<number[]> {
     const saved = await this.database.loadPartitionTable();
-    const own = saved?.cells.filter(({ nid }) => nid === this.database.nid) ?? [];
-    if (own.length === 0) {
-      throw new ConfigError("new-nid is for the copy of a database, and this database is empty");
-    }
-    return own.map(({ partition }) => partition);
+    return saved?.cells.filter(({ nid }) => nid === this.database.nid)
+      .map(({ partition }) => partition) ?? [];
   }
 
   #accepted(connection: Connection, answer: AnswerArgsOf<"RequestIdentification">): Handler {
@@ -199,6 +212,7 @@ export class Session implements Context {
     }
     this.env.log.info(`connected to the primary master ${connection} as ${nodeName(nid)}`);
     this.#nid = nid;
+    this.#refused = false;
     this.#master = connection;
     this.env.log.identify(this.#options.cluster, nid);
     // Nothing that follows is handled before the node knows what it has.

@@ -123,6 +123,7 @@ class Model {
       if (changes.length === 0) continue;
       this.#apply(changes);
       assert.equal(this.table.cellState(partition, nid), CellState.UP_TO_DATE);
+      this.#apply(this.table.surplus([partition]));
       const after = this.table.readableCells(partition).length;
       assert(after >= Math.min(before + 1, this.table.replicas + 1), "copies were lost");
       assert.deepEqual(this.table.replicated(nid, partition), [], "once is enough");

@@ -40,8 +40,10 @@ Deno.test("AdminHandler grows a cluster, and shrinks it again", async () => {
     assert.equal(await tweak(admin), "unchanged UU.|UFO|FUO|UU.");
     await s3.replicate(1, 2);
     assert.deepEqual(scene.sentTo("C1"), [
-      "NotifyPartitionChanges 3 1:S3→U 1:S2→D",
-      "NotifyPartitionChanges 4 2:S3→U 2:S1→D",
+      "NotifyPartitionChanges 3 1:S3→U",
+      "NotifyPartitionChanges 4 2:S3→U",
+      "NotifyPartitionChanges 5 1:S2→D",
+      "NotifyPartitionChanges 6 2:S1→D",
     ]);
     const ttid = await begin(client);
     assert((await client.get("AskFinishTransaction", finishArgs(ttid, 1n))).tid);

@@ -36,6 +36,7 @@ class Drawn {
       for (const { nid } of [...row]) {
         this.table.startReplication(nid, [partition]);
         this.apply(this.table.replicated(nid, partition));
+        this.apply(this.table.surplus([partition]));
       }
     }
     return textOf(this.table.rows, this.width);

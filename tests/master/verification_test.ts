@@ -3,6 +3,7 @@ import { NodeType } from "../../protocol/enums.ts";
 import { type Oid, type Tid, toTid, ZERO_TID } from "../../protocol/ids.ts";
 import {
   begin,
+  errorOf,
   finishArgs,
   type Peer,
   type Scene,
@@ -29,7 +30,8 @@ async function restart(scene: Scene, { rows, replicas = 1, data, manual }: Stora
   const admin = await scene.admin();
   const storages: Peer[] = [];
   for (const [index, some] of data.entries()) {
-    const peer = scene.peer(NodeType.STORAGE, { nid: index + 1 });
+    const identity = { nid: index + 1, address: scene.newAddress() };
+    const peer = scene.peer(NodeType.STORAGE, identity);
     Object.assign(peer.data, { ptid: 1, rows, replicas, lastTid: TTID, ...some });
     if (manual !== undefined) peer.manual.add(manual);
     storages.push(peer);
@@ -243,19 +245,21 @@ Deno.test("Verification learns the last ids of all storages", async () => {
   });
 });
 
-Deno.test("Verification accepts a storage that joins, without asking for transactions", async () => {
+Deno.test("Verification accepts a storage that comes back, without asking for transactions", async () => {
   await withScene({}, async (scene) => {
     const { s, admin } = await restart(scene, {
-      rows: "UO",
-      data: [{ locked }],
+      rows: "UU",
+      data: [{ locked }, {}],
       manual: "AskLastIDs",
     });
+    const { address = null } = s(2).identity;
+    await s(2).kill();
     scene.sent();
-    const late = await scene.storage({ nid: 2 });
+    const late = await scene.storage({ nid: 2, address });
     assert.deepEqual(scene.sentTo("S2"), [
       "AcceptIdentification S2",
       "NotifyNodeInformation S2 RUNNING, M1 RUNNING, S1 RUNNING",
-      "SendPartitionTable 1 UO",
+      "SendPartitionTable 2 UO",
     ]);
     const stranger = await scene.storage();
     assert.match(scene.sent().join("\n"), /S3 NotifyNodeInformation S3 PENDING/);
@@ -264,6 +268,19 @@ Deno.test("Verification accepts a storage that joins, without asking for transac
     assert.equal(await scene.clusterState(admin), "RUNNING");
     assert.equal(late.count("StartOperation"), 1);
     assert.equal(stranger.count("StartOperation"), 0);
+  });
+});
+
+Deno.test("Verification has a storage come back later that is only known from the table", async () => {
+  await withScene({}, async (scene) => {
+    const { s } = await restart(scene, { rows: "UO", data: [{ locked }], manual: "AskLastIDs" });
+    const early = await scene.storage({ nid: 2 });
+    assert.match(errorOf(early.identification), /^NOT_READY the cluster is verifying/);
+    s(1).take("AskLastIDs").from.answer(s(1).data);
+    await settle();
+    const late = await scene.storageWith({ ptid: 1, rows: "UO" }, { nid: 2 });
+    assert.equal(late.count("AskPartitionTable"), 0, "it knows the present version");
+    assert.equal(late.count("StartOperation"), 1);
   });
 });
 
