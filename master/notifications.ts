@@ -30,6 +30,8 @@ export class Notifier {
   readonly #nodes: NodeTable;
   readonly #table: MasterPartitionTable;
   readonly #extraOf: (node: Node) => Extra;
+  /** Storages that do not follow the table yet: they will get it whole. */
+  readonly #waiting = new WeakSet<Connection>();
   #previous = 0;
 
   constructor(
@@ -140,7 +142,10 @@ export class Notifier {
     if (ptid === null) return;
     const changes = { ptid: ptid + 1, replicas, cells };
     this.#table.change(changes);
-    this.send(types, "NotifyPartitionChanges", changes);
+    for (const { connection } of this.identified(...types)) {
+      if (connection === null || this.#waiting.has(connection)) continue;
+      connection.notify("NotifyPartitionChanges", changes);
+    }
   }
 
   /**
@@ -159,11 +164,18 @@ export class Notifier {
     return saved;
   }
 
-  /** Sends the whole table to some types of nodes. */
+  /** Does not tell a storage about changes of the table until it gets the whole table. */
+  withholdTable({ connection }: Node): void {
+    if (connection !== null) this.#waiting.add(connection);
+  }
+
+  /** Sends the whole table to some nodes. */
   sendTable(...receivers: Node[]): void {
     const { ptid, replicas, rows } = this.#table;
     for (const { connection } of receivers) {
-      connection?.notify("SendPartitionTable", { ptid, replicas, rows });
+      if (connection === null) continue;
+      this.#waiting.delete(connection);
+      connection.notify("SendPartitionTable", { ptid, replicas, rows });
     }
   }
 

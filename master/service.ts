@@ -85,6 +85,7 @@ export class Service extends Operation {
 
   storageJoined(storage: Node): void {
     if (this.#isDoubtful(storage.nid)) {
+      this.cluster.notifier.withholdTable(storage);
       this.#examine(storage);
       return;
     }

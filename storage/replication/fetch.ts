@@ -69,6 +69,7 @@ export class Fetch {
   readonly #partition: number;
   readonly #position: Position;
   readonly #max: Tid;
+  readonly #upToDate: () => Promise<unknown>;
   readonly #outcome = Promise.withResolvers<void>();
   /** Everything that is done with the database, one after the other. Never rejects. */
   #work: Promise<void>;
@@ -87,6 +88,7 @@ export class Fetch {
   /**
    * @param position is advanced as the database is given data.
    * @param before resolves when nothing else changes the partition up to `max` any more.
+   * @param upToDate resolves when this node has heard of all packs that others have heard of already.
    */
   constructor(
     database: Database,
@@ -96,6 +98,7 @@ export class Fetch {
     position: Position,
     max: Tid,
     before: Promise<unknown>,
+    upToDate: () => Promise<unknown>,
   ) {
     this.#database = database;
     this.#packs = packs;
@@ -103,6 +106,7 @@ export class Fetch {
     this.#partition = partition;
     this.#position = position;
     this.#max = max;
+    this.#upToDate = upToDate;
     this.#work = before.then(() => {}, () => {});
   }
 
@@ -238,8 +242,10 @@ export class Fetch {
   }
 
   /** Ends, unless the source may have packed since the comparison began. */
-  #checkPacks(): void {
+  async #checkPacks(): Promise<void> {
     const [partition, max] = [this.#partition, this.#max];
+    await this.#upToDate();
+    if (!this.#active) return;
     if (this.#packs.last <= this.#sourcePack) return this.#finish();
     this.#request = this.#connection.request(
       "AskFetchTransactions",
@@ -330,8 +336,7 @@ export class Fetch {
       cells.setResumePoint(partition, complete);
     });
     if (next !== null) return this.#fetchObjects(next);
-    this.#checkPacks();
-    return Promise.resolve();
+    return this.#checkPacks();
   }
 
   // Writing

@@ -214,7 +214,7 @@ export class Replicator {
   }
 
   async #fetch(current: Current, max: Tid): Promise<void> {
-    const { env, database, packs, peers, readLocks } = this.#context;
+    const { env, database, master, packs, peers, readLocks } = this.#context;
     const { source, progress: { partition, position } } = current;
     const connection = await peers.acquire(source);
     try {
@@ -224,7 +224,18 @@ export class Replicator {
           `${hexId(position.transactions)} to ${hexId(max)}`,
       );
       const before = Promise.all([this.#work, readLocks.committed(max)]);
-      const fetch = new Fetch(database, packs, connection, partition, position, max, before);
+      // The master tells everybody at the same time: whatever comes later than its answer is new.
+      const upToDate = () => master.ask("Ping", {});
+      const fetch = new Fetch(
+        database,
+        packs,
+        connection,
+        partition,
+        position,
+        max,
+        before,
+        upToDate,
+      );
       current.fetch = fetch;
       try {
         await fetch.run();

@@ -260,6 +260,26 @@ Deno.test("Replicator deletes what it received before the source packed it", asy
   });
 });
 
+Deno.test("Replicator compares again when its source has heard of a pack before it has", async () => {
+  await withReplicas({ cells: CELLS }, async (scene, other) => {
+    await answerUnfinished(scene, { lastTid: 301 });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: ZERO_TID });
+    const objects = await other.asked("AskFetchObjects");
+    other.sendObject(objects, 101, 1, "deleted later");
+    // The source has deleted what would come next. The master has said the same to both, and is slower here.
+    objects.from.answer(NO_MORE_OBJECTS);
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: tid(250) });
+    const toDelete = new Map([[tid(101), [oid(1)]]]);
+    (await other.asked("AskFetchObjects")).from
+      .answer({ nextTid: null, nextOid: null, toDelete });
+    await done(scene);
+    assert.equal(await dataOf(scene, 1), null);
+  });
+});
+
 Deno.test("Replicator compares all when its source has begun a pack and not finished it", async () => {
   await withReplicas({ cells: [UP_TO_DATE, UP_TO_DATE] }, async (scene, other) => {
     const peer = await scene.connect(client(1));
