@@ -26,7 +26,12 @@ import {
   nodeTypeOf,
 } from "../protocol/nodes.ts";
 import type { Context } from "./context.ts";
-import { type Database, DatabaseError, LimitError } from "./database/database.ts";
+import {
+  type Database,
+  DatabaseError,
+  LimitError,
+  type SavedPartitionTable,
+} from "./database/database.ts";
 import { Operation } from "./operation.ts";
 import { Packs } from "./packs.ts";
 import { Repair } from "./repair.ts";
@@ -70,8 +75,8 @@ export class Session implements Context {
   readonly #options: SessionOptions;
   readonly #leaving = new AbortController();
   #nid: Nid | null = null;
-  /** Whether the database gave the node cells when it was opened. */
-  #hadCells = false;
+  /** The table that was in the database when it was opened. */
+  #saved: SavedPartitionTable | null = null;
   /** Whether masters refuse what the node asks for. */
   #refused = false;
   #master: Connection | null = null;
@@ -150,11 +155,12 @@ export class Session implements Context {
     const { database } = this;
     const { cluster, masters, address, newNid } = this.#options;
     const devicePath = await database.devicePath();
-    const ownPartitions = await this.#ownPartitions();
+    this.#saved = await database.loadPartitionTable();
+    const ownPartitions = this.#saved?.cells.filter(({ nid }) => nid === database.nid)
+      .map(({ partition }) => partition) ?? [];
     if (newNid && ownPartitions.length === 0) {
       throw new ConfigError("new-nid is for the copy of a database, and this database is empty");
     }
-    this.#hadCells = ownPartitions.length > 0;
     return new PrimaryFinder({
       env: this.env,
       masters: () => masters.addresses,
@@ -192,23 +198,26 @@ export class Session implements Context {
    * cells, and give its id to others: it has to take another one then.
    */
   #ownNid(): Nid | null {
-    const { database: { nid, partitions }, table } = this;
+    const { nid, partitions } = this.database;
     if (partitions === 0) return this.#options.nid;
-    const hasCells = table.ptid === null ? this.#hadCells : nid !== null && table.hasNode(nid);
-    return this.#refused && !hasCells ? null : nid;
+    return this.#refused && !this.#hasCells(nid) ? null : nid;
   }
 
-  /** The partitions of which the database has cells. */
-  async #ownPartitions(): Promise<number[]> {
-    const saved = await this.database.loadPartitionTable();
-    return saved?.cells.filter(({ nid }) => nid === this.database.nid)
-      .map(({ partition }) => partition) ?? [];
+  /** Whether the last table that this node knows gives cells to a storage. */
+  #hasCells(nid: Nid | null): boolean {
+    if (nid === null) return false;
+    if (this.table.ptid !== null) return this.table.hasNode(nid);
+    return this.#saved?.cells.some((cell) => cell.nid === nid) ?? false;
   }
 
   #accepted(connection: Connection, answer: AnswerArgsOf<"RequestIdentification">): Handler {
     const { yourNid: nid } = answer;
     if (nid === null || nodeTypeOf(nid) !== NodeType.STORAGE) {
       throw new Error(`the master gave ${nodeName(nid)} as id of a storage`);
+    }
+    // A master that does not know the table yet. To take that id would be to take those cells for one's own.
+    if (nid !== this.database.nid && this.#hasCells(nid)) {
+      throw new Error(`the master gave the id of ${nodeName(nid)}, which is another storage`);
     }
     this.env.log.info(`connected to the primary master ${connection} as ${nodeName(nid)}`);
     this.#nid = nid;

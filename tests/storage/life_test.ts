@@ -212,6 +212,56 @@ Deno.test("Storage claims the id that a master gave it once it has a partition t
   });
 });
 
+for (
+  const [what, nid] of [["without cells takes another id", null], [
+    "with cells keeps its id",
+    SELF,
+  ]] as const
+) {
+  Deno.test(`Storage ${what} when its own is refused`, async () => {
+    await withScene({ operational: false }, async ({ master, clock }) => {
+      const rows = [[{ nid: nid ?? 9, state: CellState.UP_TO_DATE }]];
+      master.notify("SendPartitionTable", { ptid: 1, replicas: 0, rows });
+      await master.ask("AskRecovery", {}).got();
+      master.refusal = "already connected: another one has this id";
+      master.connection.close();
+      const asked: unknown[] = [];
+      for (let count = 2; count < 5; count++) {
+        if (count === 4) master.refusal = null;
+        while (master.identifications.length < count) {
+          await quiet();
+          await clock.advance(1000);
+        }
+        asked.push(master.identifications.at(-1)?.nid);
+      }
+      assert.deepEqual(asked, [SELF, nid, nid]);
+    });
+  });
+}
+
+Deno.test("Storage does not take the id of another one that it knows", async () => {
+  await withScene({ operational: false }, async ({ master, clock, held }) => {
+    const rows = [[{ nid: 9, state: CellState.UP_TO_DATE }]];
+    master.notify("SendPartitionTable", { ptid: 1, replicas: 0, rows });
+    await master.ask("AskRecovery", {}).got();
+    master.nid = 9;
+    master.connection.close();
+    const searched = async (ended: () => boolean) => {
+      while (!ended()) {
+        await quiet();
+        await clock.advance(1000);
+      }
+      await quiet();
+    };
+    await searched(() => master.identifications.length > 1);
+    assert.equal(held().database.nid, SELF);
+    master.nid = 5;
+    await searched(() => held().database.nid === 5);
+    const { rows: saved } = await master.ask("AskPartitionTable", {}).got();
+    assert.deepEqual(saved, rows);
+  });
+});
+
 Deno.test("AskRecovery is answered once what the master said before is durable", async () => {
   await withScene({}, async (scene) => {
     const { master } = scene;

@@ -142,6 +142,8 @@ export class FakeMaster extends Peer {
   readonly identifications: ArgsOf<"RequestIdentification">[] = [];
   /** Id given to the storage. */
   nid: Nid = SELF;
+  /** The only answer that storages get, if any. */
+  refusal: string | null = null;
   #time = 1000;
   #listener: Listener | null = null;
 
@@ -151,6 +153,7 @@ export class FakeMaster extends Peer {
       if (name !== "RequestIdentification") return;
       this.identifications.push(args as ArgsOf<"RequestIdentification">);
       this.closedWith = undefined;
+      if (this.refusal !== null) return from.error(ErrorCode.PROTOCOL_ERROR, this.refusal);
       from.answer({ type: NodeType.MASTER, nid: MASTER, yourNid: this.nid });
       this.nodes({
         type: NodeType.STORAGE,
