@@ -135,7 +135,8 @@ export class Client extends Reader implements AsyncDisposable {
   // Writing
 
   /**
-   * An oid for a new object, that nobody else gets.
+   * An oid for a new object, that nobody else gets as long as the primary master is the same. After the
+   * loss of the master, those that were not stored may be given again: take a new one for each attempt.
    *
    * @throws {ReadOnlyError} if the client only reads.
    */
@@ -162,10 +163,10 @@ export class Client extends Reader implements AsyncDisposable {
   }
 
   /**
-   * Begins a transaction. Any number may be open at once.
+   * Begins a transaction. Up to 10,000 may be open at once: one that failed is open until it is aborted.
    *
    * @throws {ReadOnlyError} if the client only reads.
-   * @throws {StorageTransactionError} if the tid can't be imposed.
+   * @throws {StorageTransactionError} if the tid can't be imposed, or too many are open.
    */
   async begin(options: TransactionOptions = {}): Promise<Transaction> {
     const { services } = this;

@@ -89,22 +89,13 @@ export async function finalTid(
   committed: (tid: Tid) => void,
   signal: AbortSignal | undefined,
 ): Promise<Tid | null> {
-  const decode = ({ tid }: AnswerArgsOf<"AskFinalTID">) => {
+  const told = (tid: Tid | null) => {
     if (tid !== null && tid !== MAX_TID) committed(tid);
-    return tid;
   };
   for (;;) {
-    const { connection } = await primary.ready(signal);
+    const { finalTids } = await primary.ready(signal);
     try {
-      const asked = new Promise<Tid | null>((resolve, reject) =>
-        connection.request(
-          "AskFinalTID",
-          { ttid },
-          (answer) => resolve(decode(answer)),
-          reject,
-        )
-      );
-      const tid = await abortable(asked, signal);
+      const tid = await abortable(finalTids.ask(ttid, told), signal);
       if (tid !== MAX_TID) return tid;
       break;
     } catch (error) {
@@ -112,6 +103,10 @@ export async function finalTid(
     }
   }
   // It was committed long enough ago for the master not to know: storage nodes do.
+  const decode = ({ tid }: AnswerArgsOf<"AskFinalTID">) => {
+    told(tid);
+    return tid;
+  };
   return await abortable(
     reads.read({ partition: ttid, name: "AskFinalTID", args: { ttid }, decode, signal }),
     signal,

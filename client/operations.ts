@@ -48,8 +48,10 @@ export class Operations {
         this.check();
         return await operate();
       } catch (error) {
+        // What failed first is the reason of what follows.
+        const earlier = this.#failure;
         this.fail(error);
-        throw error;
+        throw earlier ?? error;
       } finally {
         if (this.#tail === operation) {
           this.#tail = null;

@@ -14,6 +14,8 @@ import type { Transaction, TransactionOptions } from "./transaction.ts";
 
 /** Records that are looked up in advance. */
 const AHEAD = 16;
+/** Objects whose last revisions are remembered: those of others are looked up. */
+const MAX_REMEMBERED = 1 << 20;
 
 /** Anything whose transactions can be copied: a client, a Data.fs file. */
 export interface CopySource {
@@ -102,12 +104,18 @@ export class Restoration {
           dataTid: await this.sharedRevision(record, signal),
         }),
       );
+      /** What was stored on, for objects that have several records in one transaction. */
+      const bases = new Map<Oid, Tid | null>();
       for await (const { record: { oid, data }, base, dataTid } of records) {
-        if (data === null) await writing.deleteObject(oid, base, { dataTid, signal });
-        else await writing.store(oid, base, data, { dataTid, signal });
-        serials.set(oid, tid);
+        const first = bases.get(oid);
+        if (first === undefined) bases.set(oid, base);
+        const serial = first === undefined ? base : first;
+        if (data === null) await writing.deleteObject(oid, serial, { dataTid, signal });
+        else await writing.store(oid, serial, data, { dataTid, signal });
         summary.records++;
       }
+      if (serials.size + bases.size > MAX_REMEMBERED) serials.clear();
+      for (const oid of bases.keys()) serials.set(oid, tid);
       const committed = await writing.commit({ signal });
       if (committed !== tid) {
         throw new NEOStorageError(

@@ -10,6 +10,7 @@ import { NodeState } from "../protocol/enums.ts";
 import type { NodeTable } from "../node/node_table.ts";
 import { type Oid, partitionOf, type Tid } from "../protocol/ids.ts";
 import type { Nid } from "../protocol/nodes.ts";
+import { FinalTids } from "./final_tids.ts";
 import { OidPool } from "./oids.ts";
 
 /**
@@ -19,6 +20,7 @@ import { OidPool } from "./oids.ts";
 export class Session {
   readonly table: PartitionTable = new PartitionTable();
   readonly oids: OidPool;
+  readonly finalTids: FinalTids;
   /** Whether invalidations count: those received earlier are covered by the last tid. */
   live = false;
   #open = true;
@@ -28,6 +30,7 @@ export class Session {
 
   constructor(readonly connection: Connection, readonly nid: Nid, readonly nodes: NodeTable) {
     this.oids = new OidPool(connection);
+    this.finalTids = new FinalTids(connection);
   }
 
   /** Whether it lasts. */

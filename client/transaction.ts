@@ -21,6 +21,7 @@ import type { Transactions } from "./transactions.ts";
 import { undo } from "./undo.ts";
 import { type Metadata, vote } from "./vote.ts";
 import type { WaitOptions } from "./waiting.ts";
+import { Write } from "./write.ts";
 import { MAX_OIDS, type Writes } from "./writes.ts";
 
 /** What describes a transaction. Texts are stored as UTF-8. */
@@ -205,11 +206,18 @@ export class Transaction implements AsyncDisposable {
    * @throws {NEOUndoPackError} if it is packed meanwhile.
    * @throws as {@linkcode store} does.
    */
-  async undo(tid: Tid, { signal }: WaitOptions = {}): Promise<Oid[]> {
-    this.#expect("open");
-    checkTid("tid", tid);
+  undo(tid: Tid, { signal }: WaitOptions = {}): Promise<Oid[]> {
+    try {
+      this.#expect("open");
+      checkTid("tid", tid);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const operate = () => undo(this.#services, this.#history, this.#writes, tid, signal);
-    return await traced(this.#span, "undo", () => this.#writes.operation(operate, signal));
+    const undone = traced(this.#span, "undo", () => this.#writes.operation(operate, signal));
+    // Like any write, it need not be awaited: a failure is that of the transaction.
+    undone.catch(() => {});
+    return undone;
   }
 
   /**
@@ -218,20 +226,33 @@ export class Transaction implements AsyncDisposable {
    *
    * @throws as {@linkcode store} does, but for conflicts with what was committed before.
    */
-  async restore(
+  restore(
     record: Pick<DataRecord, "oid" | "data" | "dataTid">,
-    options: WaitOptions = {},
+    { signal }: WaitOptions = {},
   ): Promise<void> {
-    this.#expect("open");
-    const { oid, data } = record;
-    checkOid(oid);
-    const restoration = new Restoration(this.#history, this.#services.objects);
-    const [base, dataTid] = await Promise.all([
-      restoration.lastSerial(oid, options.signal),
-      restoration.sharedRevision(record, options.signal),
-    ]);
-    if (data === null) await this.deleteObject(oid, base, { ...options, dataTid });
-    else await this.store(oid, base, data, { ...options, dataTid });
+    try {
+      this.#expect("open");
+      const { oid, data, dataTid } = record;
+      checkOid(oid);
+      if (dataTid !== null) checkTid("dataTid", dataTid);
+      const restoration = new Restoration(this.#history, this.#services.objects);
+      const found = Promise.all([
+        restoration.lastSerial(oid, signal),
+        restoration.sharedRevision(record, signal),
+      ]);
+      // The operation tells.
+      found.catch(() => {});
+      return this.#writes.operation(async () => {
+        const [base, shared] = await found;
+        const kind = data === null ? "delete" : "store";
+        await this.#writes.writeWithin(
+          new Write(kind, oid, base ?? ZERO_TID, data, shared),
+          signal,
+        );
+      }, signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

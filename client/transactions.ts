@@ -20,6 +20,9 @@ import type { LockHolder } from "./storage_handler.ts";
 import { abortable } from "./waiting.ts";
 import { Writes } from "./writes.ts";
 
+/** Transactions at the same time: masters refuse more by closing the connection. */
+const MAX_TRANSACTIONS = 10_000;
+
 /** Begins transactions, and knows them until they are over. */
 export class Transactions {
   readonly #open = new Map<Tid, Writes>();
@@ -37,8 +40,8 @@ export class Transactions {
    * Begins a transaction.
    *
    * @throws {ReadOnlyError} if the client only reads.
-   * @throws {StorageTransactionError} if its tid can't be imposed, or another transaction imposes its
-   * own.
+   * @throws {StorageTransactionError} if its tid can't be imposed, another transaction imposes its own, or
+   * too many are open.
    */
   async begin(
     services: Services,
@@ -48,12 +51,34 @@ export class Transactions {
   ): Promise<Writes> {
     if (services.settings.readOnly) throw new ReadOnlyError("the client is read-only");
     this.#check(tid, services.view.lastTid ?? ZERO_TID);
+    if (this.#open.size + this.#beginning >= MAX_TRANSACTIONS) {
+      throw new StorageTransactionError(
+        `a client has at most ${MAX_TRANSACTIONS} transactions at once: those that failed are to be aborted`,
+      );
+    }
+    const begun = this.#begin(services, tid, resolver, signal);
+    try {
+      return await abortable(begun, signal);
+    } catch (error) {
+      // What begins later must not stay.
+      if (signal?.aborted) begun.then((writes) => this.#giveUp(writes)).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Counts as beginning until the master has answered: it refuses what it would not have to. */
+  async #begin(
+    services: Services,
+    tid: Tid | null,
+    resolver: ConflictResolver | null,
+    signal: AbortSignal | undefined,
+  ): Promise<Writes> {
     this.#beginning++;
     if (tid !== null) this.#imposed = tid;
     try {
       for (;;) {
         const session = await services.primary.ready(signal);
-        const ttid = await this.#ask(session, tid, signal);
+        const ttid = await this.#ask(session, tid);
         if (ttid === null) continue;
         const writes = new Writes(services, session, ttid, resolver);
         this.#open.set(ttid, writes);
@@ -66,6 +91,14 @@ export class Transactions {
     } finally {
       this.#beginning--;
     }
+  }
+
+  /** Nobody wants a transaction that has just begun. */
+  #giveUp(writes: Writes): void {
+    const { session: { connection }, ttid } = writes;
+    connection.notify("AbortTransaction", { ttid, nids: [] });
+    writes.fail(new StorageTransactionError(`transaction ${hexId(ttid)} was aborted`));
+    this.over(writes);
   }
 
   /** The commit of a transaction was asked for: others may begin. */
@@ -106,21 +139,16 @@ export class Transactions {
   }
 
   /** The ttid, or `null` if the connection was lost before the answer. */
-  async #ask(session: Session, tid: Tid | null, signal: AbortSignal | undefined) {
-    const { connection } = session;
-    const asked = connection.ask("AskBeginTransaction", { tid });
-    const abort = (ttid: Tid) => connection.notify("AbortTransaction", { ttid, nids: [] });
+  async #ask({ connection }: Session, tid: Tid | null) {
     let ttid: Tid;
     try {
-      ({ ttid } = await abortable(asked, signal));
+      ({ ttid } = await connection.ask("AskBeginTransaction", { tid }));
     } catch (error) {
-      // What begins later must not stay.
-      if (signal?.aborted) asked.then(({ ttid }) => abort(ttid)).catch(() => {});
       if (error instanceof ConnectionClosed) return null;
       throw fromAnswer(error);
     }
     if (tid === null || ttid === tid) return ttid;
-    abort(ttid);
+    connection.notify("AbortTransaction", { ttid, nids: [] });
     throw new NEOStorageError(`the master gave ${hexId(ttid)} instead of ${hexId(tid)}`);
   }
 }

@@ -36,6 +36,7 @@ export async function vote(
   await writes.settle(signal);
   const partition = session.partitionOf(ttid);
   const keepers = new Map(await nodes.connect(partition, signal));
+  writes.checkUsable();
   if (keepers.size === 0) {
     throw new NEOStorageError(`no storage node can keep transactions of partition ${partition}`);
   }
@@ -68,6 +69,7 @@ async function voteOn(
 /** Whether the transaction can be committed without the nodes that were lost. */
 async function checkLosses(writes: Writes, signal: AbortSignal | undefined): Promise<void> {
   const { session, ttid, nodes } = writes;
+  writes.checkUsable();
   const unlocked = nodes.unlockedPartition();
   if (unlocked !== null) {
     throw new NEOStorageError(`partition ${unlocked} not fully write-locked: nodes were lost`);

@@ -38,6 +38,11 @@ export class Write {
     return this.claimed ?? this;
   }
 
+  /** The earlier revision that it restores, `null` if it is none. */
+  get restored(): Tid | null {
+    return this.kind === "claim" ? null : this.dataTid;
+  }
+
   /** Bytes of data in memory. */
   get size(): number {
     return this.wanted.data?.length ?? 0;

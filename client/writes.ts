@@ -20,6 +20,7 @@ import {
   type StoredData,
 } from "./compression.ts";
 import {
+  ConflictError,
   NEOStorageError,
   ReadConflictError,
   StorageError,
@@ -118,6 +119,7 @@ export class Writes implements LockHolder {
     this.#checkKind(kind, oid);
     const [own, stored] = data instanceof PreparedData ? [data.data, data.stored] : [data];
     const write = new Write(kind, oid, serial, own, dataTid);
+    if (this.#repeats(write)) return DONE;
     const message = this.#prepare(write, stored);
     const { idle } = this.#operations;
     if (idle && this.#conflicts.size === 0 && this.session.open && !signal?.aborted) {
@@ -194,6 +196,18 @@ export class Writes implements LockHolder {
     }
   }
 
+  /**
+   * Whether a check was made already. An object can only have been current in one revision.
+   *
+   * @throws {ReadConflictError} if it was made of another revision.
+   */
+  #repeats({ kind, oid, serial }: Write): boolean {
+    const other = this.#set.pending(oid) ?? this.#set.done(oid);
+    if (kind !== "check" || other === undefined) return false;
+    if (other.serial === serial) return true;
+    throw new ReadConflictError(oid, { current: other.serial, given: serial });
+  }
+
   get #full(): boolean {
     return this.#set.inFlight >= this.#services.settings.maxInFlight ||
       this.#set.pendingCount >= MAX_PENDING;
@@ -243,12 +257,15 @@ export class Writes implements LockHolder {
     const partition = this.session.partitionOf(write.oid);
     const nodes = await this.nodes.connect(partition, signal);
     this.checkUsable();
-    this.#sendTo(nodes, write, message);
+    // What was written before this one is known now.
+    this.#checkKind(write.kind, write.oid);
+    if (!this.#repeats(write)) this.#sendTo(nodes, write, message);
   }
 
   #sendTo(nodes: readonly [Nid, Connection][], write: Write, message: StoredData | null): void {
-    const { oid, serial, dataTid } = write;
+    const { oid, dataTid } = write;
     const { ttid } = this;
+    const serial = this.#baseOf(write);
     this.#set.put(write);
     for (const [nid] of nodes) write.waiting.add(nid);
     for (const [nid, connection] of nodes) {
@@ -270,6 +287,16 @@ export class Writes implements LockHolder {
       const partition = this.session.partitionOf(oid);
       this.fail(new NEOStorageError(`no storage node can store objects of partition ${partition}`));
     }
+  }
+
+  /**
+   * The revision that storage nodes want a write to be based on. If the transaction has restored an earlier
+   * one, that is it.
+   */
+  #baseOf({ oid, serial }: Write): Tid {
+    const former = this.#set.pending(oid) ?? this.#set.done(oid);
+    if (former === undefined || former.serial !== serial) return serial;
+    return former.restored ?? serial;
   }
 
   /** A request is over. */
@@ -299,10 +326,20 @@ export class Writes implements LockHolder {
     } else this.#conflict(oid, conflict);
   }
 
-  /** Replicas may report late a conflict that is resolved already. */
   #conflict(oid: Oid, conflict: Tid): void {
     const pending = this.#set.pending(oid);
-    if (pending === undefined || conflict <= pending.serial) return;
+    if (pending === undefined) return;
+    if (conflict <= pending.serial) {
+      // Replicas may report late a conflict that is resolved already.
+      if (this.#rounds.has(oid)) return;
+      // What it is based on is not there, and may never have been.
+      const serials = { current: conflict, given: pending.serial };
+      return this.fail(
+        pending.kind === "check"
+          ? new ReadConflictError(oid, serials)
+          : new ConflictError(oid, serials),
+      );
+    }
     if (conflict <= (this.#conflicts.get(oid) ?? ZERO_TID)) return;
     this.#conflicts.set(oid, conflict);
     this.#resolveSoon();

@@ -31,6 +31,8 @@ export class Transaction {
   failed: ReadonlySet<Nid> = new Set();
   /** From the request to finish to the commit, if somebody wants to know. */
   span: Span | null = null;
+  /** Whether its pack order was refused: it can't be finished like that. */
+  refused = false;
   /** Whether it carries a pack order that is approved. */
   packApproved = false;
   /** Storages that replicate, and wait for its end. */

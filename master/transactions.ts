@@ -197,8 +197,11 @@ export class TransactionManager {
     checkFinish(args, this.#context.table.partitions);
     const { lastTransaction } = this.ids;
     const invalid = args.pack && this.#context.packs.refusal(args.pack, lastTransaction);
-    // The client may well have thought of a pack that is possible: it is not cut off for that.
-    if (invalid !== null) return from.error(ErrorCode.PROTOCOL_ERROR, invalid);
+    if (invalid !== null) {
+      // The client may well have thought of a pack that is possible: it is not cut off for that.
+      transaction.refused = true;
+      return from.error(ErrorCode.PROTOCOL_ERROR, invalid);
+    }
     const { table, running } = this.#context;
     const { failed, ttid } = transaction;
     if (failed.size > 0 && !table.operational((nid) => running(nid) && !failed.has(nid))) {
@@ -370,7 +373,12 @@ export class TransactionManager {
     if (transaction === undefined) {
       return from.answer({ tid: this.#lastUsed() < ttid ? null : MAX_TID });
     }
-    const { finalTidRequests } = transaction;
+    const { client, finalTidRequests, refused } = transaction;
+    if (refused && client?.connection === from.connection) {
+      // It takes the refusal for a failure, and does not abort what may be committed.
+      from.answer({ tid: null });
+      return this.#abort(transaction, this.#context.readiness.started());
+    }
     if (finalTidRequests.has(from.connection)) {
       throw violation(`the final tid of ${hexId(ttid)} was asked already`);
     }

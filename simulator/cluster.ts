@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Address, Nid } from "../protocol/nodes.ts";
 import type { Database } from "../storage/database/database.ts";
 import { VirtualClock } from "./clock.ts";
 import { Disk } from "./disk.ts";
@@ -14,6 +15,7 @@ import { type Program, SimulatedNode } from "./node.ts";
 import type { Plan } from "./plan.ts";
 import { Operator } from "./operator.ts";
 import { Random } from "./random.ts";
+import { savedNid } from "./replicas.ts";
 import {
   ADMIN_PORT,
   adminProgram,
@@ -213,7 +215,7 @@ export class SimulatedCluster {
         plan,
         trace,
         spares,
-        recycle: (host) => this.#recycle(host),
+        recycle: (nid, address) => this.#recycle(nid, address),
         admin: { host: "a1", port: ADMIN_PORT },
       });
       signal.addEventListener("abort", () => operator.stop());
@@ -221,7 +223,10 @@ export class SimulatedCluster {
     });
   }
 
-  #recycle(host: string): void {
+  /** A master that was restarted does not know where a storage is that is away. */
+  #recycle(nid: Nid, address: Address | null): void {
+    const host = address?.host ?? this.disks.find((disk) => savedNid(disk) === nid)?.host;
+    if (host === undefined) return;
     this.trace.note(`${host} is emptied`);
     const node = [...this.storages, ...this.spares].find(({ name }) => name === host);
     const disk = this.disks.find((disk) => disk.host === host);

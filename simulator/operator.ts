@@ -21,8 +21,8 @@ export interface OperatorContext {
   readonly admin: Address;
   /** Storages that nobody has started yet. */
   readonly spares: readonly SimulatedNode[];
-  /** Empties a machine that is not part of the cluster any more, which may then join again. */
-  readonly recycle: (host: string) => void;
+  /** Empties the machine of a storage that is not part of the cluster any more, which may then join again. */
+  readonly recycle: (nid: Nid, address: Address | null) => void;
   readonly trace: Trace;
 }
 
@@ -114,7 +114,7 @@ export class Operator {
       return "it may have what nobody else has";
     }
     const result = await connection.command("SetNodeState", { nid, state });
-    if (state === NodeState.UNKNOWN && address !== null) this.#context.recycle(address.host);
+    if (state === NodeState.UNKNOWN) this.#context.recycle(nid, address);
     return result;
   }
 

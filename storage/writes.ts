@@ -239,9 +239,9 @@ export class Writes {
 
   #checked(request: WriteRequest, serial: Tid | null): void {
     if (request.done) return; // The lock is gone with the transaction.
-    const { base } = request;
+    const { action, base } = request;
     if (serial === null || serial === base) this.#accept(request, false);
-    else if (serial > base) this.#conflict(request, serial);
+    else if (serial > base || action.kind !== "relock") this.#conflict(request, serial);
     else {
       const text = `the last revision is ${hexId(serial)}, nothing can be based on ${hexId(base)}`;
       this.#fail(request, violation(text));

@@ -10,6 +10,7 @@ import {
   ReadConflictError,
   type Tid,
   toOid,
+  toTid,
   ZERO_TID,
 } from "../../client/mod.ts";
 import { RealCluster } from "./real_cluster.ts";
@@ -66,6 +67,42 @@ Deno.test("Client sees what another one commits when it was told", async () => {
   await using checking = await b.begin();
   await checking.checkCurrentSerial(oid, first);
   await assert.rejects(checking.commit(), ReadConflictError);
+});
+
+Deno.test("Transaction stores what it has undone, and what it was told before a truncation", async () => {
+  await using cluster = await RealCluster.start();
+  const client = await cluster.connect({ resolveConflict: () => bytes("merged") });
+  const oid = await client.newOid();
+  const store = async (serial: Tid | null, data: string) => {
+    await using transaction = await client.begin();
+    await transaction.store(oid, serial, bytes(data));
+    return await transaction.commit();
+  };
+  const first = await store(null, "one");
+  const second = await store(first, "two");
+  {
+    await using transaction = await client.begin();
+    await transaction.undo(second);
+    await transaction.store(oid, second, bytes("after the undo"));
+    await transaction.commit();
+    assert.equal(text((await client.load(oid)).data), "after the undo");
+  }
+  const third = await client.getTid(oid);
+  {
+    await using transaction = await client.begin();
+    await transaction.undo(third);
+    // Not based on what was undone: it is merged with what it has become.
+    await transaction.store(oid, first, bytes("old"));
+    await transaction.commit();
+    assert.equal(text((await client.load(oid)).data), "merged");
+  }
+  const never = toTid((await client.getTid(oid)) + 1n);
+  await using future = await client.begin();
+  future.store(oid, never, bytes("x"));
+  await assert.rejects(future.commit(), ConflictError);
+  await using check = await client.begin();
+  check.checkCurrentSerial(oid, never);
+  await assert.rejects(check.commit(), ReadConflictError);
 });
 
 Deno.test("Client iterates over what 100 transactions stored", async () => {

@@ -241,6 +241,25 @@ Deno.test("Transaction.finish() does not tell an outcome when it is stopped", as
   assert.deepEqual((await client.load(oid(1))).data, bytes("mine"));
 });
 
+Deno.test("Client.finalTid() asks the master once, whoever wants to know", async () => {
+  await using cluster = await FakeCluster.start();
+  const client = await cluster.connect();
+  delete cluster.master.script.AskFinalTID;
+  const impatient = new AbortController();
+  const first = client.finalTid(tid(250), { signal: impatient.signal });
+  const { answer } = await cluster.master.next("AskFinalTID");
+  impatient.abort(new Error("enough"));
+  await assert.rejects(first, /enough/);
+  const others = [client.finalTid(tid(250)), client.finalTid(tid(250))];
+  await quiet();
+  assert.equal(cluster.master.count("AskFinalTID"), 1);
+  answer({ tid: tid(260) });
+  assert.deepEqual(await Promise.all(others), [tid(260), tid(260)]);
+  const again = client.finalTid(tid(250));
+  (await cluster.master.next("AskFinalTID")).answer({ tid: null });
+  assert.equal(await again, null);
+});
+
 Deno.test("Transaction.finish() can be stopped while the primary master is away", async () => {
   for (const closing of [true, false]) {
     await using cluster = await FakeCluster.start();

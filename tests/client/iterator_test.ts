@@ -187,6 +187,14 @@ Deno.test("Client.history() gives the last revisions with their metadata", async
   assert.equal(await client.getTid(oid(1)), tid(8), "not what is not visible yet");
   const visible = await client.history(oid(1), 2);
   assert.deepEqual(visible.map((entry) => entry.tid), [tid(8), tid(7)]);
+  // Each time it is asked, another revision was committed.
+  const moving = [12, 11, 8, 7, 6];
+  script.AskObjectHistory = ({ args, answer }) => {
+    const history = moving.map((n) => ({ tid: tid(n), size: 5 }));
+    answer({ oid: args.oid, history: history.slice(args.first, args.last) });
+    if (args.first < 3) moving.unshift((moving[0] ?? 0) + 1);
+  };
+  assert.equal(await client.getTid(oid(1)), tid(8));
   script.AskObjectHistory = ({ args, answer }) =>
     answer({ oid: args.oid, history: [{ tid: tid(12), size: 5 }] });
   await assert.rejects(client.getTid(oid(1)), NEOStorageError, "endless");

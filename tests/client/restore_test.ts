@@ -156,3 +156,35 @@ Deno.test("Transaction.restore() stores on top of what is there, deletions inclu
     StorageTransactionError,
   );
 });
+
+Deno.test("Transaction.restore() need not be awaited", async () => {
+  await using cluster = await destination();
+  const client = await cluster.connect();
+  await using transaction = await client.begin({ tid: tid(900) });
+  for (const n of [7, 8, 9]) transaction.restore({ oid: oid(n), data: bytes("x"), dataTid: null });
+  transaction.store(oid(9), null, bytes("later"));
+  await transaction.commit();
+  const stored = cluster.storage(1).all("AskStoreObject");
+  assert.deepEqual(stored.map(({ oid }) => Number(oid)), [7, 8, 9, 9]);
+  assert.deepEqual(stored.at(-1)?.data, bytes("later"));
+});
+
+Deno.test("Transaction.restore() that fails is a failure of the transaction", async () => {
+  await using cluster = await destination();
+  const client = await cluster.connect();
+  await using transaction = await client.begin({ tid: tid(900) });
+  cluster.storage(1).script.AskObjectHistory = ({ error }) => error(ErrorCode.CHECKING_ERROR, "no");
+  transaction.restore({ oid: oid(7), data: bytes("x"), dataTid: null });
+  await assert.rejects(transaction.commit());
+});
+
+Deno.test("Client.copyTransactionsFrom() copies several records of an object in one transaction", async () => {
+  await using cluster = await destination();
+  const client = await cluster.connect();
+  await client.copyTransactionsFrom(source({
+    900: [{ oid: oid(7), dataTid: tid(40) }, { oid: oid(7), dataTid: tid(40) }, { oid: oid(7) }],
+    910: [{ oid: oid(7) }],
+  }));
+  const serials = cluster.storage(1).all("AskStoreObject").map(({ serial }) => Number(serial));
+  assert.deepEqual(serials, [40, 40, 40, 900]);
+});

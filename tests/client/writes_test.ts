@@ -583,3 +583,116 @@ Deno.test("Transaction is aborted when it is disposed of", async () => {
   assert.equal(cluster.master.count("AbortTransaction"), 1);
   assert.equal(client.statistics.transactions, 0);
 });
+
+Deno.test("Transaction.checkCurrentSerial() asks once about each object", async () => {
+  for (const connected of [true, false]) {
+    await using cluster = await FakeCluster.start();
+    const client = await cluster.connect();
+    if (connected) await client.load(oid(1));
+    await using transaction = await client.begin();
+    const checks = [1, 2, 3].map(() => transaction.checkCurrentSerial(oid(1), tid(5)));
+    await Promise.all(checks);
+    await transaction.vote();
+    assert.equal(cluster.storage(1).count("AskCheckCurrentSerial"), 1);
+
+    await using other = await client.begin();
+    other.checkCurrentSerial(oid(1), tid(5));
+    await assert.rejects(other.checkCurrentSerial(oid(1), tid(6)), ReadConflictError);
+    assert.equal(cluster.storage(1).count("AskCheckCurrentSerial"), 2);
+  }
+});
+
+Deno.test("Transaction refuses to store what it checks before it is connected", async () => {
+  await using cluster = await FakeCluster.start();
+  const client = await cluster.connect();
+  await using transaction = await client.begin();
+  transaction.checkCurrentSerial(oid(1), tid(5));
+  transaction.store(oid(1), tid(5), bytes("x"));
+  await assert.rejects(transaction.commit(), (error) => {
+    assert(error instanceof StorageTransactionError);
+    assert.match(error.message, /both checked and stored/);
+    return true;
+  });
+  assert.equal(cluster.storage(1).count("AskStoreObject"), 0);
+});
+
+Deno.test("Transaction conflicts with what is older than what it is based on", async () => {
+  await using cluster = await FakeCluster.start();
+  const client = await cluster.connect({ resolveConflict: () => assert.fail("nothing to merge") });
+  const { script } = cluster.storage(1);
+  script.AskStoreObject = ({ answer }) => answer({ conflict: tid(40) });
+  script.AskCheckCurrentSerial = ({ answer }) => answer({ conflict: tid(40) });
+  const serials = { current: tid(40), given: tid(80) };
+  const storing = await client.begin();
+  await storing.store(oid(1), tid(80), bytes("x"));
+  await assert.rejects(storing.commit(), (error) => {
+    assert(error instanceof ConflictError && error.transient);
+    assert.deepEqual([error.oid, error.serials], [oid(1), serials]);
+    return true;
+  });
+  const checking = await client.begin();
+  await checking.checkCurrentSerial(oid(1), tid(80));
+  await assert.rejects(checking.commit(), ReadConflictError);
+});
+
+Deno.test("Transaction.store() replaces what the transaction restored", async () => {
+  await using cluster = await FakeCluster.start();
+  const client = await cluster.connect();
+  await using transaction = await client.begin();
+  await transaction.store(oid(1), tid(80), bytes("old"), { dataTid: tid(40) });
+  await transaction.store(oid(1), tid(80), bytes("new"));
+  await transaction.store(oid(1), tid(80), bytes("newer"));
+  await transaction.store(oid(2), tid(80), bytes("old"), { dataTid: tid(40) });
+  await transaction.store(oid(2), tid(70), bytes("based on something else"));
+  await quiet();
+  const stored = cluster.storage(1).all("AskStoreObject");
+  assert.deepEqual(
+    stored.map(({ oid, serial }) => [oid, serial]),
+    [[1n, 80n], [1n, 40n], [1n, 80n], [2n, 80n], [2n, 70n]],
+  );
+});
+
+Deno.test("Client.begin() refuses what the master would cut it off for", async () => {
+  await using cluster = await FakeCluster.start();
+  const client = await cluster.connect();
+  const { master } = cluster;
+  const { script } = master;
+  const begin = script.AskBeginTransaction;
+  delete script.AskBeginTransaction;
+  const controller = new AbortController();
+  const importing = client.begin({ tid: tid(900), signal: controller.signal });
+  const { answer } = await master.next("AskBeginTransaction");
+  controller.abort(new Error("enough"));
+  await assert.rejects(importing, /enough/);
+  await assert.rejects(client.begin(), StorageTransactionError, "the master may have begun it");
+  answer({ ttid: tid(900) });
+  await until(() => master.count("AbortTransaction") === 1, "it is aborted");
+  if (begin !== undefined) script.AskBeginTransaction = begin;
+  await (await client.begin()).abort();
+});
+
+Deno.test("Client.begin() refuses more transactions than masters accept", async () => {
+  await using cluster = await FakeCluster.start();
+  const client = await cluster.connect();
+  const open = await Promise.all(Array.from({ length: 10_000 }, () => client.begin()));
+  await assert.rejects(client.begin(), /at most 10000 transactions at once/);
+  await open[0]?.abort();
+  await (await client.begin()).abort();
+});
+
+Deno.test("Transaction.vote() tells that the master was lost while it connected", async () => {
+  await using cluster = await FakeCluster.start({ rows: [[1], [2]] });
+  const client = await cluster.connect();
+  await using transaction = await client.begin();
+  // The ttid belongs to the other partition.
+  const partition = Number(transaction.ttid % 2n);
+  await transaction.store(oid(1 - partition), null, bytes("x"));
+  delete cluster.storage(partition + 1).script.RequestIdentification;
+  const voting = transaction.vote();
+  await cluster.storage(partition + 1).next("RequestIdentification");
+  cluster.master.disconnect();
+  const rejected = assert.rejects(voting, NEOPrimaryMasterLost);
+  // A storage node that does not answer in the new session either.
+  await cluster.wait();
+  await rejected;
+});

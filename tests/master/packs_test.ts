@@ -139,7 +139,11 @@ Deno.test("PackOrders that are not possible are refused, and cost nothing more",
       assert.match(errorOf(reply), /^PROTOCOL_ERROR .*(invalid pack time|can't be empty)/);
       client.notify("AbortTransaction", { ttid, nids: [] });
     }
+    const ttid = await begin(client);
+    client.ask("AskFinishTransaction", { ...finishArgs(ttid), pack: { oids: [], tid: last } });
     scene.sent();
+    assert.deepEqual(await client.get("AskFinalTID", { ttid }), { tid: null });
+    assert.deepEqual(scene.sent("AbortTransaction"), ["S1 AbortTransaction"], "locks are released");
     await commit(client, { oids: null, tid: last });
     assert.equal(scene.sent("NotifyPackSigned").length, 1);
   });

@@ -280,9 +280,6 @@ const VIOLATIONS: Record<string, (c1: FakeClient, c2: FakeClient) => Promise<voi
     await c1.check(tid(200), toOid(2n ** 64n - 1n), ZERO_TID)
       .refused(ErrorCode.PROTOCOL_ERROR, /2\^63/);
   },
-  "a base that does not exist yet": async (c1) => {
-    await c1.store(tid(200), oid(2), tid(150), "x").refused(ErrorCode.PROTOCOL_ERROR, /based/);
-  },
   "a vote of an unknown transaction": async (c1) => {
     await c1.ask("AskVoteTransaction", { ttid: tid(200) })
       .refused(ErrorCode.PROTOCOL_ERROR, /unknown transaction/);
@@ -353,6 +350,17 @@ const VIOLATIONS: Record<string, (c1: FakeClient, c2: FakeClient) => Promise<voi
       .refused(ErrorCode.PROTOCOL_ERROR, /unexpected/);
   },
 };
+
+Deno.test("a base that does not exist conflicts with what there is", async () => {
+  await withScene({}, async (scene) => {
+    const [c1, c2] = [await scene.connect(client(1)), await scene.connect(client(2))];
+    await commit(scene, c2, tid(100), oid(2), ZERO_TID, "base");
+    assert.deepEqual(await c1.store(tid(200), oid(2), tid(150), "x").got(), { conflict: tid(100) });
+    assert.deepEqual(await c1.check(tid(200), oid(2), tid(150)).got(), { conflict: tid(100) });
+    // Nothing stays locked.
+    await commit(scene, c2, tid(300), oid(2), tid(100), "next");
+  });
+});
 
 for (const [what, violate] of Object.entries(VIOLATIONS)) {
   Deno.test(`${what} only costs the client its connection`, async () => {
