@@ -7,8 +7,8 @@
 import { Connection } from "../network/connection.ts";
 import type { Environment } from "../network/environment.ts";
 import { ConnectionClosed, ErrorAnswer } from "../network/handler.ts";
-import { isReadable, NodeState, NodeType } from "../protocol/enums.ts";
-import type { Address, Nid } from "../protocol/nodes.ts";
+import { ClusterState, isReadable, NodeState, NodeType } from "../protocol/enums.ts";
+import { type Address, type Nid, sameAddress } from "../protocol/nodes.ts";
 import type { SimulatedNode } from "./node.ts";
 import type { Process } from "./machine.ts";
 import type { OperatorAction, Plan } from "./plan.ts";
@@ -31,6 +31,8 @@ export class Operator {
   readonly #env: Environment;
   readonly #random: Random;
   readonly #context: OperatorContext;
+  /** Storages of which it is not known whether they were dropped, with their former addresses. */
+  readonly #doubtful = new Map<Nid, Address | null>();
   #stopping = false;
 
   constructor({ env }: Process, random: Random, context: OperatorContext) {
@@ -73,6 +75,7 @@ export class Operator {
     const connection = new Connection(this.#env, transport, { connecting: true, handler: {} });
     const cancel = this.#env.setTimer(5_000, () => connection.close());
     try {
+      await this.#decideDoubtful(connection);
       return await this.#order(connection, action);
     } finally {
       cancel();
@@ -113,9 +116,27 @@ export class Operator {
     if (state === NodeState.UNKNOWN && await this.#mayBeNeeded(connection, nid)) {
       return "it may have what nobody else has";
     }
+    if (state === NodeState.DOWN) return await connection.command("SetNodeState", { nid, state });
+    this.#doubtful.set(nid, address);
     const result = await connection.command("SetNodeState", { nid, state });
-    if (state === NodeState.UNKNOWN) this.#context.recycle(nid, address);
+    this.#doubtful.delete(nid);
+    this.#context.recycle(nid, address);
     return result;
+  }
+
+  /** Looks again whether storages were dropped when the answer did not tell. */
+  async #decideDoubtful(connection: Connection): Promise<void> {
+    if (this.#doubtful.size === 0) return;
+    // Before, a master may not know all nodes.
+    const { state } = await connection.ask("AskClusterState", {});
+    if (state !== ClusterState.RUNNING) return;
+    const { nodes } = await connection.ask("AskNodeList", { type: NodeType.STORAGE });
+    for (const [nid, former] of this.#doubtful) {
+      const present = nodes.find((node) => node.nid === nid);
+      const same = present?.address === null || sameAddress(present?.address ?? null, former);
+      if (present === undefined || !same) this.#context.recycle(nid, former);
+      this.#doubtful.delete(nid);
+    }
   }
 
   /** A cluster that recovers believes who drops a storage with cells that can be read. */
