@@ -45,6 +45,8 @@ export class Alarm {
   /** The situation that people know. */
   #told: string;
   #failure: string | null = null;
+  /** The situation of a message that could not be sent. */
+  #tried: string | null = null;
   #busy = false;
   #cancelTimer: CancelTimer | null = null;
   #stopped = false;
@@ -63,7 +65,14 @@ export class Alarm {
 
   /** The situation may have changed. */
   changed(): void {
-    if (this.#busy || this.#stopped || this.#subject.situation() === this.#told) return;
+    const situation = this.#subject.situation();
+    if (this.#busy || this.#stopped || situation === this.#told) return;
+    if (this.#tried !== null && this.#tried !== situation) {
+      // News are told soon, even if what was to be told before could not be sent.
+      this.#tried = null;
+      this.#cancelTimer?.();
+      this.#cancelTimer = null;
+    }
     this.#wait(SETTLE_TIME);
   }
 
@@ -92,16 +101,18 @@ export class Alarm {
       const mail = { subject: `NEO monitoring: ${severity}${name}`, text: summary };
       this.#send(mail).then(() => {
         this.#told = situation;
+        this.#tried = null;
         this.#failure = null;
       }, (error) => {
+        this.#tried = situation;
         const date = new Date(this.#env.now() * 1000).toISOString();
         this.#failure = `e-mail could not be sent at ${date}: ${errorText(error)}`;
         this.#env.log.warning(this.#failure);
       }).then(() => {
         this.#busy = false;
         if (this.#stopped) return;
-        if (this.#failure === null) this.changed();
-        else this.#wait(RETRY_TIME);
+        if (this.#failure !== null) this.#wait(RETRY_TIME);
+        this.changed();
       });
     });
   }

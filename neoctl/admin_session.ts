@@ -28,17 +28,34 @@ export interface AdminEndpoint {
 
 /** An open connection to an admin. All failures are {@linkcode CommandError}s. */
 export class AdminSession {
+  readonly #env: Environment;
+  readonly #address: Address;
   readonly #connection: Connection;
 
-  readonly #env: Environment;
+  readonly #late: AbortSignal;
 
-  constructor(env: Environment, connection: Connection) {
+  /** @param late aborts when the time of the command is over. */
+  constructor(env: Environment, address: Address, connection: Connection, late: AbortSignal) {
     this.#env = env;
+    this.#address = address;
     this.#connection = connection;
+    this.#late = late;
+  }
+
+  /** Whether the admin accepts connections, once this one was lost. */
+  async listens(): Promise<boolean> {
+    try {
+      (await this.#env.connect(this.#address, this.#late)).close();
+      return true;
+    } catch {
+      this.#late.throwIfAborted();
+      return false;
+    }
   }
 
   /** Lets some milliseconds pass. */
   async sleep(milliseconds: number): Promise<void> {
+    this.#late.throwIfAborted();
     await new Promise<void>((resolve) => this.#env.setTimer(milliseconds, resolve));
   }
 
@@ -86,7 +103,7 @@ export async function withAdmin<Result>(
   let connection: Connection | null = null;
   try {
     connection = await connect(env, address, late.signal);
-    const result = await use(new AdminSession(env, connection));
+    const result = await use(new AdminSession(env, address, connection, late.signal));
     late.signal.throwIfAborted();
     return result;
   } catch (error) {

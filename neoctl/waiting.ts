@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ErrorAnswer } from "../network/handler.ts";
 import { CellState, ClusterState } from "../protocol/enums.ts";
 import type { Nid } from "../protocol/nodes.ts";
 import type { AdminSession } from "./admin_session.ts";
@@ -11,6 +12,8 @@ import { CommandError } from "./errors.ts";
 
 /** Milliseconds between two looks at the cluster. */
 const INTERVAL = 200;
+/** Looks at an admin that has closed the connection, and does not end. */
+const MAX_ATTEMPTS = 50;
 
 /** Looks again and again until something is done. */
 export async function poll(admin: AdminSession, done: () => Promise<boolean>): Promise<void> {
@@ -32,15 +35,34 @@ export async function untilServingAgain(admin: AdminSession): Promise<void> {
   await untilServing(admin);
 }
 
-/** Waits until the admin ends, which it does as the last one. */
+/**
+ * Waits until the admin ends, which it does as the last one.
+ *
+ * @throws {CommandError} if it can't be known whether the cluster has stopped, or it serves again.
+ */
 export async function untilStopped(admin: AdminSession): Promise<void> {
-  try {
-    await poll(admin, async () => {
-      await admin.ask("AskClusterState", {});
-      return false;
-    });
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
+  let stopping = false;
+  const isLost = async () => {
+    let state;
+    try {
+      ({ state } = await admin.ask("AskClusterState", {}));
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      // Without a master, the admin says so until it ends.
+      return !(error.cause instanceof ErrorAnswer);
+    }
+    stopping ||= state === ClusterState.STOPPING;
+    if (!stopping || state === null || state === ClusterState.STOPPING) return false;
+    throw new CommandError(`ERROR: the cluster has not stopped: it is ${ClusterState[state]}`);
+  };
+  await poll(admin, isLost);
+  for (let attempt = 0; await admin.listens(); attempt++) {
+    if (attempt === MAX_ATTEMPTS) {
+      throw new CommandError(
+        "ERROR: connection lost: it is not known whether the cluster has stopped",
+      );
+    }
+    await admin.sleep(INTERVAL);
   }
 }
 

@@ -186,9 +186,10 @@ export class Connection {
     if (this.#lifeSigns === null && this.#state === State.OPEN) {
       this.#lifeSigns = new LifeSigns(this.#env, {
         type,
-        received: () => this.#receivedChunks,
+        // A peer that is not read because it lets much wait shows that it lives by taking it.
+        received: () => this.#receivedChunks + (this.#congested ? this.#outbox.taken : 0),
         sent: () => this.#outbox.messages,
-        deaf: () => this.#paused > 0,
+        deaf: () => this.#paused > (this.#congested ? 1 : 0),
         ping: (onPong) => this.request("Ping", {}, onPong, () => {}),
         dead: () => {
           this.#env.log.warning(`${this} gives no sign of life, closing`);

@@ -48,6 +48,8 @@ export class Outbox {
   #flushScheduled = false;
   #closed = false;
   #messages = 0;
+  /** Bytes given to the transport. */
+  #given = 0;
 
   constructor(env: Environment, transport: Transport, sender: Sender) {
     this.#env = env;
@@ -59,6 +61,11 @@ export class Outbox {
   /** Number of messages sent so far. */
   get messages(): number {
     return this.#messages;
+  }
+
+  /** Bytes that the transport got rid of. */
+  get taken(): number {
+    return this.#given - this.#transport.buffered;
   }
 
   /** Bytes waiting to be sent. */
@@ -129,6 +136,7 @@ export class Outbox {
     if (this.#closed || this.#output.length === 0) return;
     const { counters } = this.#env;
     if (counters !== undefined) counters.bytesSent += this.#output.length;
+    this.#given += this.#output.length;
     for (const chunk of this.#output.take()) this.#transport.write(chunk);
     if (this.#transport.buffered > HIGH_WATER_MARK) this.#sender.overtaken();
   }

@@ -23,7 +23,8 @@ export function clusterAdvice({ state, nodes, table }: ClusterMeasures): string[
   if (state === ClusterState.RECOVERING) {
     advice.push(
       table.ptid === null
-        ? "the cluster is new: when all its storages are there, run 'neoctl start'"
+        ? "no storage with data has come: start the storages; only if the cluster is new, run " +
+          "'neoctl start' when all are there"
         : `the cluster waits for storages${down === "" ? "" : ` ${down}`}: start them, ` +
           "or run 'neoctl start' if they are lost and each partition has another copy",
     );

@@ -2,8 +2,9 @@
  * The log database of a node.
  *
  * Records are kept in memory, the oldest being forgotten, until something makes the recent past
- * interesting. A file that was renamed is left alone: what is written next goes to a new one. The log is not worth a node: once it is open, trouble with its file is reported once
- * and never thrown.
+ * interesting. A file that was renamed is left alone: what is written next goes to a new one. The log is not
+ * worth a node: a file that is damaged, as after a power failure, is set aside, and trouble with one that was
+ * usable, or will be, is reported once and never thrown.
  *
  * @module
  */
@@ -34,6 +35,12 @@ export interface LogDatabaseOptions extends LogFileOptions {
 export const LOG_BACKLOG = 16 << 20;
 /** What a record is counted for, besides its text or body. */
 export const RECORD_OVERHEAD = 1160;
+const SQLITE_BUSY = 5;
+const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
+const SQLITE_NOTADB = 26;
+/** How a database begins. */
+const SQLITE_MAGIC = "SQLite format 3\0";
 /** Seconds before trying again to write what could not be. */
 const RETRY_DELAY = 10;
 
@@ -53,12 +60,38 @@ export class LogDatabase {
   constructor(path: string, options: LogDatabaseOptions) {
     this.#path = path;
     this.#options = options;
-    this.#backlog = new LogBacklog(options.backlog === 0 ? LOG_BACKLOG : options.backlog);
+    // What is written at once has to fit into an empty file.
+    const fitting = options.maxSize === 0 ? Infinity : options.maxSize / 2;
+    const backlog = options.backlog === 0 ? LOG_BACKLOG : options.backlog;
+    this.#backlog = new LogBacklog(Math.min(backlog, fitting));
     try {
-      this.#file = new LogFile(path, options);
+      this.#file = this.#open();
     } catch (error) {
-      throw new ConfigError(`can't open log database ${path}: ${errorText(error)}`);
+      if (!isTemporary(error)) {
+        throw new ConfigError(`can't open log database ${path}: ${errorText(error)}`);
+      }
+      this.#file = null;
+      this.#failed(error);
     }
+  }
+
+  /** Opens the file. One that is damaged is set aside. */
+  #open(): LogFile {
+    try {
+      return new LogFile(this.#path, this.#options);
+    } catch (error) {
+      if (!isDamaged(error, this.#path)) throw error;
+      return this.#replaceDamaged(error);
+    }
+  }
+
+  #replaceDamaged(error: unknown): LogFile {
+    const damaged = `${this.#path}.damaged`;
+    Deno.renameSync(this.#path, damaged);
+    this.#options.warn(
+      `log database ${this.#path} is damaged: ${errorText(error)}: renamed to ${damaged}`,
+    );
+    return new LogFile(this.#path, this.#options);
   }
 
   /** Tells who writes from now on. */
@@ -104,7 +137,7 @@ export class LogDatabase {
     if (this.#file !== null && !this.#file.isAt(this.#path)) this.reopen();
     if (this.#backlog.length === 0) return;
     try {
-      this.#file ??= new LogFile(this.#path, this.#options);
+      this.#file ??= this.#open();
       this.#write(this.#file);
       this.#backlog.clear();
       this.#retryAt = null;
@@ -118,11 +151,15 @@ export class LogDatabase {
     try {
       file.write(this.#backlog);
     } catch (error) {
-      if (this.#options.keep === 0 || !file.isFull) throw error;
+      const damaged = isDamaged(error, this.#path);
+      if (!damaged && (this.#options.keep === 0 || !file.isFull)) throw error;
       file.close();
       this.#file = null;
-      rotate(this.#path, this.#options.keep);
-      this.#file = new LogFile(this.#path, this.#options);
+      if (damaged) this.#file = this.#replaceDamaged(error);
+      else {
+        rotate(this.#path, this.#options.keep);
+        this.#file = this.#open();
+      }
       this.#file.write(this.#backlog);
     }
   }
@@ -135,7 +172,7 @@ export class LogDatabase {
     this.#retryAt = null;
     this.#failure = null;
     try {
-      this.#file = new LogFile(this.#path, this.#options);
+      this.#file = this.#open();
     } catch (error) {
       this.#failed(error);
     }
@@ -165,6 +202,33 @@ export class LogDatabase {
           this.#failure,
       );
     }
+  }
+}
+
+/** The number of an error of SQLite, 0 for others. */
+function codeOf(error: unknown): number {
+  const { errcode } = error as { readonly errcode?: unknown };
+  return typeof errcode === "number" ? errcode & 0xff : 0;
+}
+
+/** Whether a file may be usable later: another process uses it, or the disk is full. */
+function isTemporary(error: unknown): boolean {
+  return [SQLITE_BUSY, SQLITE_FULL].includes(codeOf(error));
+}
+
+/** Whether a file was a database, and can't be read any more. */
+function isDamaged(error: unknown, path: string): boolean {
+  const code = codeOf(error);
+  if (code === SQLITE_CORRUPT) return true;
+  if (code !== SQLITE_NOTADB) return false;
+  try {
+    using file = Deno.openSync(path);
+    const start = new Uint8Array(16);
+    file.readSync(start);
+    // Never written to the disk, or only later pages were.
+    return start.every((byte) => byte === 0) || new TextDecoder().decode(start) === SQLITE_MAGIC;
+  } catch {
+    return false;
   }
 }
 

@@ -224,7 +224,10 @@ export class LogFile {
     const key = JSON.stringify([name, cluster, nid]);
     let id = this.#nodes.get(key);
     if (id === undefined) {
-      id = this.#nodes.size;
+      // Another process may share the file by mistake.
+      const { next } =
+        this.#db.prepare("SELECT COALESCE(MAX(id) + 1, 0) AS next FROM node").get() ?? {};
+      id = Number(next);
       this.#db.prepare("INSERT INTO node VALUES (?, ?, ?, ?)").run(id, name, cluster, nid);
       this.#nodes.set(key, id);
     }

@@ -42,7 +42,7 @@ export async function openMasterList(
       throw new ConfigError(`can't create dynamic master list ${path}: ${errorText(error)}`);
     }
   }
-  const entries = decode(path, text);
+  const entries = text === "" ? [] : decode(path, text);
   const addresses = await Promise.all(entries.map((entry) => resolveAddress(entry, host)));
   let saved = text;
   return {
@@ -90,7 +90,8 @@ function decode(path: string, text: string): Address[] {
 
 /** A crash leaves either the former content or the new one. */
 function write(path: string, text: string): void {
-  const temporary = `${path}.tmp`;
+  // Several processes may share the file by mistake.
+  const temporary = `${path}.${Deno.pid}.tmp`;
   {
     using file = Deno.openSync(temporary, { create: true, truncate: true, write: true });
     const bytes = new TextEncoder().encode(text);

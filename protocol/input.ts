@@ -150,6 +150,7 @@ export class Input {
     } else if (format === 0xdc) length = view.getUint16(this.#advance(3) + 1);
     else if (format === 0xdd) length = view.getUint32(this.#advance(5) + 1);
     else throw this.#unexpected("an array");
+    if (length > MAX_ENTRIES) throw new ProtocolError(`array of more than ${MAX_ENTRIES} items`);
     // Every item takes a byte at least.
     if (length > this.remaining) throw new ProtocolError("truncated array");
     return length;

@@ -61,18 +61,48 @@ Deno.test("neoctl --wait truncate waits until the cluster serves clients again",
   assert.deepEqual({ ...outcome ?? {}, note: null }, success(""));
 });
 
-Deno.test("neoctl --wait set cluster stopping waits until the admin has gone", async () => {
+/** A cluster that stops; then its admin closes the connection, and ends if it does. */
+function stopping(ends: boolean) {
   let asked = 0;
+  const script = {
+    SetClusterState: ack("Cluster state changed"),
+    AskClusterState: ({ answer, connection }: Received) => {
+      if (++asked < 3) return answer({ state: ClusterState.STOPPING });
+      connection.close();
+      if (ends) tested?.admin.close();
+    },
+  };
+  let tested: Setup | undefined;
+  return setup(script).then((made) => tested = made);
+}
+
+Deno.test("neoctl --wait set cluster stopping waits until the admin has gone", async () => {
+  const tested = await stopping(true);
+  assert.deepEqual(
+    await run(tested, "set cluster stopping", 2),
+    success("Cluster state changed\n"),
+  );
+});
+
+Deno.test("neoctl --wait set cluster stopping fails when the connection is lost", async () => {
+  const tested = await stopping(false);
+  assert.deepEqual(await run(tested, "set cluster stopping", 15), {
+    ...success(""),
+    status: 1,
+    stderr: "ERROR: connection lost: it is not known whether the cluster has stopped\n",
+  });
+});
+
+Deno.test("neoctl --wait set cluster stopping fails when the cluster serves again", async () => {
   const tested = await setup({
     SetClusterState: ack("Cluster state changed"),
-    AskClusterState: ({ answer, connection }) => {
-      if (++asked < 3) answer({ state: ClusterState.STOPPING });
-      else connection.close();
-    },
+    AskClusterState: states("RUNNING", "STOPPING", "RUNNING"),
   });
-  const outcome = await run(tested, "set cluster stopping", 2);
-  assert.deepEqual(outcome, success("Cluster state changed\n"));
-  assert.equal(asked, 3);
+  assert.deepEqual(await run(tested, "set cluster stopping", 2), {
+    ...success(""),
+    status: 1,
+    stderr: "ERROR: the cluster has not stopped: it is RUNNING\n",
+  });
 });
 
 Deno.test("neoctl --wait set cluster stopping gives up when the time is over", async () => {

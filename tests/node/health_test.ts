@@ -30,10 +30,10 @@ for (
   const [what, given, status, needs] of [
     ["all is well", measures(ClusterState.RUNNING, [[RUNNING, UP_TO_DATE]]), "ok", []],
     [
-      "the cluster is new",
+      "no storage has the table",
       measures(ClusterState.RECOVERING, [[PENDING, null]]),
       "problem",
-      [/^the cluster is new: .*'neoctl start'$/],
+      [/^no storage with data has come: .*only if the cluster is new, run 'neoctl start'/],
     ],
     [
       "a storage with the only copy is down",

@@ -40,7 +40,7 @@ Deno.test("openMasterList() refuses a file that is something else", () =>
   inFolder(async (path) => {
     for (
       const [text, message] of [
-        ["", /^dynamic master list .*masters\.json: .*; expected \[\["host", port\]/],
+        ["[", /^dynamic master list .*masters\.json: .*; expected \[\["host", port\]/],
         ["{}", /it is not an array; expected/],
         ["[1]", /1 is not an address/],
         ['[["a"]]', /\["a"\] is not an address/],
@@ -57,6 +57,12 @@ Deno.test("openMasterList() refuses a file that is something else", () =>
     }
   }));
 
+Deno.test("openMasterList() takes a file that a crash left empty for an empty list", () =>
+  inFolder(async (path) => {
+    await Deno.writeTextFile(path, "");
+    assert.deepEqual((await openMasterList(path, fakeHost(), unexpected)).addresses, []);
+  }));
+
 Deno.test("openMasterList() refuses a path that can't be created", () =>
   inFolder((path) =>
     assert.rejects(openMasterList(`${path}/no/list`, fakeHost(), unexpected), {
@@ -70,11 +76,11 @@ Deno.test("MasterList.save() only warns when the file can't be written", () =>
     const warnings: string[] = [];
     const list = await openMasterList(path, fakeHost(), (message) => warnings.push(message));
     // The temporary file has the name of a folder.
-    await Deno.mkdir(`${path}.tmp`);
+    await Deno.mkdir(`${path}.${Deno.pid}.tmp`);
     list.save([{ host: "::1", port: 1 }]);
     assert.equal(warnings.length, 1);
     assert.match(warnings[0] ?? "", /can't save dynamic master list .*masters\.json/);
-    await Deno.remove(`${path}.tmp`);
+    await Deno.remove(`${path}.${Deno.pid}.tmp`);
     list.save([{ host: "::1", port: 1 }]);
     assert.equal(warnings.length, 1);
     assert.equal(await Deno.readTextFile(path), '[["::1",1]]\n');

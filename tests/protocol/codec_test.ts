@@ -145,7 +145,8 @@ Deno.test("decodeMessage() explains what is wrong", () => {
   assertRefused("9305cd8000920ec400", /unknown error code 14/);
   assertRefused("9305cd80009200c0", /expected a byte string/);
   assertRefused("93051691", /has 2 arguments, not 1|truncated/);
-  assertRefused("93050592c0dd7fffffff", /truncated array/);
+  assertRefused("93050592c0dd003fffff", /truncated array/);
+  assertRefused("93050592c0dd00400001" + "00".repeat(0x400001), /array of more than 4194304 items/);
   assertRefused("9305489" + "1df7fffffff", /truncated map/);
 });
 
