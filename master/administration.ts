@@ -122,7 +122,7 @@ export class AdminHandler extends QueryHandler
 
   /** Removes a storage for ever: if it is connected, it erases its database. */
   #drop(node: Node, from: Command): void {
-    const { leaving, nodes, notifier, promotions, table, unproven } = this.cluster;
+    const { leaving, nodes, notifier, table, unproven } = this.cluster;
     const { nid: id } = node;
     if (node.state === NodeState.RUNNING) {
       throw denied("a running node must be stopped before removal");
@@ -143,7 +143,6 @@ export class AdminHandler extends QueryHandler
     this.#changeTable(changes);
     if (id !== null) {
       table.removeMembers([id]);
-      promotions.storageLost(id);
       unproven.delete(id);
     }
     node.state = NodeState.UNKNOWN;

@@ -90,9 +90,11 @@ export class Promotions {
   /** The storages that are not there, although they alone may decide about some partition. */
   awaited(): Set<Nid> {
     const { nodes } = this.#context;
-    return new Set([...this.#unsaved.keys()].filter((nid) =>
-      nodes.get(nid)?.state !== NodeState.RUNNING && this.mayDecide(nid)
-    ));
+    return new Set(
+      [...this.#unsaved.keys()].filter((nid) =>
+        nodes.get(nid)?.state !== NodeState.RUNNING && this.mayDecide(nid)
+      ),
+    );
   }
 
   /** A storage is lost, and others know it: it has to replicate what it had. */
