@@ -14,9 +14,9 @@ import { type Nid, nodeName } from "../protocol/nodes.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Lifecycle, Phase } from "./phase.ts";
 import { IdleStorageHandler } from "./storage_handler.ts";
-import { hasCell, notOwner, OlderTables, type SavedTable } from "./older_tables.ts";
+import { OlderTables, type SavedTable } from "./older_tables.ts";
+import { RecoveryIds } from "./recovery_ids.ts";
 import { RecoveryTruncation, type Report } from "./recovery_truncation.ts";
-import { FIRST_VERSION } from "./partition_table.ts";
 import { TableSearch } from "./table_search.ts";
 
 /** The phase that every primary master begins with, and falls back to. */
@@ -33,6 +33,7 @@ export class Recovery implements Phase {
    */
   readonly #search: TableSearch;
   readonly #older: OlderTables;
+  readonly #ids: RecoveryIds;
   /** An operator ordered the start. */
   #ordered = false;
   readonly #truncation: RecoveryTruncation;
@@ -73,6 +74,12 @@ export class Recovery implements Phase {
         ),
       unreachable: (storage, version) =>
         log.warning(`partition table ${version} is only known by ${storage}: waiting`),
+    });
+    this.#ids = new RecoveryIds(cluster, {
+      reports: this.#reports,
+      tables: this.#older,
+      search: this.#search,
+      askTable: (storage) => this.#askTable(storage),
     });
   }
 
@@ -182,11 +189,8 @@ export class Recovery implements Phase {
     }
     this.#reports.set(storage, report);
     this.#search.reported(storage, report.ptid ?? 0);
-    if (report.ptid === null) {
-      this.#cluster.temporaryIds.doubt(storage);
-      this.#evictBlank(storage);
-    }
-    this.#prove(storage);
+    if (report.ptid === null) this.#cluster.temporaryIds.doubt(storage);
+    this.#ids.examine(storage);
     this.evaluate();
   }
 
@@ -198,7 +202,7 @@ export class Recovery implements Phase {
         if (this.#lifecycle.phase !== this) return;
         this.#older.add(storage, table);
         told(table);
-        this.#prove(storage);
+        this.#ids.examine(storage);
         this.evaluate();
       }, (error) => this.#failed(storage, error));
     });
@@ -221,64 +225,9 @@ export class Recovery implements Phase {
     }
     this.#busy = true;
     for (const storage of notifier.identified(NodeType.STORAGE)) {
-      this.#evictBlank(storage);
-      this.#prove(storage);
+      this.#ids.examine(storage);
     }
     this.#busy = false;
-  }
-
-  /**
-   * A storage with cells shows, by its own table, that they are its own, and what it has not heard of. It
-   * is asked even if it has the version that is loaded: if the only one that had saved that was not
-   * there at the next start, another table got the same version.
-   */
-  #prove(storage: Node): void {
-    const { env, table, temporaryIds, unproven } = this.#cluster;
-    const { nid } = storage;
-    const version = this.#reports.get(storage)?.ptid ?? 0;
-    if (!this.#search.loaded || nid === null || version === 0) return;
-    // The id may be another one's by now, which has saved a later table.
-    if (!table.hasNode(nid)) return temporaryIds.doubt(storage);
-    const unique = version === FIRST_VERSION || this.#search.own && !unproven.has(nid);
-    if (version > this.#search.version || version === this.#search.version && unique) {
-      return void unproven.delete(nid);
-    }
-    const saved = this.#older.of(storage);
-    if (saved === undefined) return this.#askTable(storage);
-    if (saved === null) return;
-    if (!unproven.has(nid) || hasCell(saved, nid)) {
-      unproven.delete(nid);
-      temporaryIds.believe(storage);
-    } else {
-      env.log.warning(notOwner(storage));
-      temporaryIds.displace(storage);
-    }
-  }
-
-  /** Whether a storage is empty although the partition table gives it cells. */
-  #isBlank(storage: Node): boolean {
-    const { table } = this.#cluster;
-    return this.#search.loaded && storage.nid !== null && table.hasNode(storage.nid) &&
-      this.#reports.get(storage)?.ptid === null;
-  }
-
-  /**
-   * A storage without table that was given, when the table was not known, an id that turns out to be
-   * another one's, must get another id. It does when it comes back. One that asked for that id itself
-   * lost its database: nothing starts with it unless an operator says so.
-   */
-  #evictBlank(storage: Node): void {
-    if (!this.#isBlank(storage)) return;
-    const { env, temporaryIds } = this.#cluster;
-    if (temporaryIds.has(storage)) {
-      env.log.warning(`${storage} is empty, but its id belongs to a node of the partition table`);
-      temporaryIds.displace(storage);
-    } else {
-      env.log.warning(
-        `${storage} is empty, but the partition table gives it data: its database is another one, ` +
-          "or lost. The cluster does not start with it, unless an operator orders the start",
-      );
-    }
   }
 
   /** An operator removed a storage. */
@@ -330,7 +279,7 @@ export class Recovery implements Phase {
       if (!this.#search.loaded || !table.filled) return null;
       const pending = (nid: number) => {
         const node = nodes.get(nid);
-        return node?.state === NodeState.PENDING && (this.#ordered || !this.#isBlank(node));
+        return node?.state === NodeState.PENDING && (this.#ordered || !this.#ids.isBlank(node));
       };
       if (!table.operational(pending)) return null;
       if (!this.#ordered && ![...this.#awaited].every(pending)) return null;
@@ -387,12 +336,12 @@ export class Recovery implements Phase {
     const { nodes, notifier, table } = this.#cluster;
     const full = (nid: Nid) => {
       const node = nodes.get(nid);
-      return node?.state === NodeState.PENDING && !this.#isBlank(node);
+      return node?.state === NodeState.PENDING && !this.#ids.isBlank(node);
     };
     if (!table.operational(full)) return;
     this.#busy = true;
     for (const storage of notifier.identified(NodeType.STORAGE)) {
-      if (this.#isBlank(storage)) storage.connection?.close();
+      if (this.#ids.isBlank(storage)) storage.connection?.close();
     }
     this.#busy = false;
   }
