@@ -282,7 +282,9 @@ export class Recovery implements Phase {
         return node?.state === NodeState.PENDING && (this.#ordered || !this.#ids.isBlank(node));
       };
       if (!table.operational(pending)) return null;
-      if (!this.#ordered && ![...this.#awaited].every(pending)) return null;
+      // An operator who removed one knows better.
+      const awaited = [...this.#awaited].filter((nid) => nodes.get(nid) !== undefined);
+      if (!this.#ordered && !awaited.every(pending)) return null;
       this.#cluster.truncateTid = this.#truncation.tid(this.#reports);
       const wanted = !startupAllowed && this.#cluster.truncateTid !== null
         ? table.nodes()

@@ -1,7 +1,7 @@
 /** Cells that get up to date while an older copy may not hear of it, and ids that mean two storages. */
 
 import assert from "node:assert/strict";
-import { NodeState } from "../../protocol/enums.ts";
+import { ClusterState, NodeState } from "../../protocol/enums.ts";
 import { ZERO_TID } from "../../protocol/ids.ts";
 import {
   errorOf,
@@ -118,8 +118,9 @@ Deno.test("Promotions: a storage that waits for another one anyway need not know
   });
 });
 
-Deno.test("Promotions: a former only copy is waited for even if it is not to be read any more", async () => {
-  await withCluster(1, { partitions: 1, replicas: 1 }, async (running) => {
+/** A cluster whose former only copy is lost, corrupted, before it has heard of the new one. */
+function withCorruptedLost(test: (running: Running) => Promise<void>): Promise<void> {
+  return withCluster(1, { partitions: 1, replicas: 1 }, async (running) => {
     const { scene, admin, s } = running;
     const s2 = await addStorage(running);
     s(1).manual.add("Ping");
@@ -131,8 +132,24 @@ Deno.test("Promotions: a former only copy is waited for even if it is not to be 
     assert.equal(changes(scene).at(-1), "4 0:S1→C");
     await s(1).kill();
     assert.equal(await scene.clusterState(admin), "RECOVERING");
-    await scene.storageWith({ ptid: 2, rows: "UO" }, { nid: 1 });
+    await test(running);
     assert.equal(await scene.clusterState(admin), "RUNNING");
+  });
+}
+
+Deno.test("Promotions: a former only copy is waited for even if it is not to be read any more", async () => {
+  await withCorruptedLost(async ({ scene }) => {
+    await scene.storageWith({ ptid: 2, rows: "UO" }, { nid: 1 });
+  });
+});
+
+Deno.test("Promotions: a former only copy is not waited for if an operator says so", async () => {
+  await withCorruptedLost(async ({ admin }) => {
+    const drop = await admin.order("SetNodeState", { nid: 1, state: NodeState.UNKNOWN });
+    assert.equal(drop, "node permanently removed");
+  });
+  await withCorruptedLost(async ({ admin }) => {
+    await admin.order("SetClusterState", { state: ClusterState.VERIFYING });
   });
 });
 
