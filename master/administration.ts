@@ -112,6 +112,7 @@ export class AdminHandler extends QueryHandler
       throw denied("others have all of its data since a moment ago only: try again later");
     }
     node.state = NodeState.DOWN;
+    if (node.nid !== null) promotions.storageLost(node.nid);
     notifier.tellState(node, NodeState.DOWN);
     node.connection?.abort();
     if (!recovering) notifier.changeTable(table.outdate(running));
@@ -121,7 +122,7 @@ export class AdminHandler extends QueryHandler
 
   /** Removes a storage for ever: if it is connected, it erases its database. */
   #drop(node: Node, from: Command): void {
-    const { leaving, nodes, notifier, table } = this.cluster;
+    const { leaving, nodes, notifier, table, unproven } = this.cluster;
     const { nid: id } = node;
     if (node.state === NodeState.RUNNING) {
       throw denied("a running node must be stopped before removal");
@@ -140,7 +141,10 @@ export class AdminHandler extends QueryHandler
     const { connection } = node;
     node.connection = null;
     this.#changeTable(changes);
-    if (node.nid !== null) table.removeMembers([node.nid]);
+    if (id !== null) {
+      table.removeMembers([id]);
+      unproven.delete(id);
+    }
     node.state = NodeState.UNKNOWN;
     const announcement = notifier.announcement(node);
     nodes.remove(node);

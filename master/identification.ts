@@ -190,6 +190,7 @@ export class Identification implements Handlers<"RequestIdentification"> {
         return nodes.at(address) ?? null;
       }
       if (byAddress === byNid) return byAddress;
+      if (byNid !== undefined && this.#yields(byAddress, byNid)) return byNid;
       if (byNid !== undefined && byNid.nid !== null && byNid.nid > 0) throw this.#conflict(byNid);
       // The address changed hands: a node of the table keeps its id, which nobody else may get.
       const lost = byAddress.type !== type ||
@@ -213,6 +214,23 @@ export class Identification implements Handlers<"RequestIdentification"> {
     return owner?.type === NodeType.STORAGE && owner.connection !== null && owner.nid !== null &&
       state !== ClusterState.RECOVERING && !table.hasNode(owner.nid) &&
       !sameAddress(owner.address, address);
+  }
+
+  /**
+   * Whether an address goes back to a storage with cells. While that was away, somebody may have started
+   * another database there, which got another id: it is forgotten, unless it takes part.
+   */
+  #yields(former: Node, owner: Node): boolean {
+    const { notifier, nodes, table } = this.#cluster;
+    if (owner.type !== NodeType.STORAGE || former.type !== NodeType.STORAGE) return false;
+    const hasCells = ({ nid }: Node) => nid !== null && table.hasNode(nid);
+    if (owner.connection !== null || !hasCells(owner) || hasCells(former)) return false;
+    if (former.nid !== null && table.hasMember(former.nid)) return true;
+    former.state = NodeState.UNKNOWN;
+    const announcement = notifier.announcement(former);
+    nodes.remove(former);
+    notifier.announce([announcement]);
+    return true;
   }
 
   #conflict(node: Node): Refusal {

@@ -1,6 +1,6 @@
 /**
- * What is learnt, during recovery, from storages that have only saved an older table than the one that
- * is loaded.
+ * What is learnt, during recovery, from storages that have saved another table than the one that is
+ * loaded: an older one, or one that got the same version without knowing of it.
  *
  * @module
  */
@@ -12,7 +12,8 @@ import type { ArgsOf } from "../protocol/messages.ts";
 import type { Nid } from "../protocol/nodes.ts";
 import type { MasterPartitionTable } from "./partition_table.ts";
 
-type SavedTable = ArgsOf<"SendPartitionTable">;
+/** A table that a storage has saved. */
+export type SavedTable = ArgsOf<"SendPartitionTable">;
 
 /** Whether a table has a cell for a storage. */
 export function hasCell({ rows }: SavedTable, nid: Nid): boolean {
@@ -24,7 +25,7 @@ export function notOwner(storage: Node): string {
   return `${storage} has never heard of the cells that its id has: the id is another one's by now`;
 }
 
-/** The older tables of storages that have cells in the loaded one. */
+/** The tables that storages have told. */
 export class OlderTables {
   readonly #table: MasterPartitionTable;
   /** `null` until a storage has answered. */
@@ -34,11 +35,14 @@ export class OlderTables {
     this.#table = table;
   }
 
-  /** Returns whether a storage has not been asked yet, and is from now on. */
-  begin(storage: Node): boolean {
-    if (this.#saved.has(storage)) return false;
-    this.#saved.set(storage, null);
-    return true;
+  /** A storage is being asked. */
+  begin(storage: Node): void {
+    if (!this.#saved.has(storage)) this.#saved.set(storage, null);
+  }
+
+  /** The table of a storage, `null` if it is being asked, `undefined` if it was not. */
+  of(storage: Node): SavedTable | null | undefined {
+    return this.#saved.get(storage);
   }
 
   /** A storage has told its table. */

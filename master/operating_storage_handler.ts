@@ -65,6 +65,9 @@ export class OperatingStorageHandler extends IdleStorageHandler {
       ? "copies differ, and nobody can tell which one is right"
       : `corrupted in: ${nids.map(nodeName).join(", ")}`;
     env.log.error(`Partition ${partition} ${where}`);
+    if (checks.packedSince(partition)) {
+      env.log.warning("nothing follows from that, because of a pack that was ordered meanwhile");
+    }
     notifier.changeTable(checks.corrupted(this.#nid, partition, nids));
   }
 

@@ -121,7 +121,13 @@ export class PackOrders {
 
   /** Whether an approved order is known that was given after some transaction. */
   approvedAfter(tid: Tid): boolean {
-    return this.signed()?.approved.some((id) => id > tid) ?? false;
+    // What was completed before operation began is only known as that.
+    return [...this.signed()?.approved ?? [], ...this.#completed.values()].some((id) => id > tid);
+  }
+
+  /** Whether there is an approved order that some storages may have executed, and others not. */
+  get executing(): boolean {
+    return [...this.#orders.values()].some(({ approved }) => approved === true);
   }
 
   /** What a storage that becomes ready must know, `null` if there is nothing. */

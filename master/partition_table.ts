@@ -13,6 +13,9 @@ import type { ArgsOf } from "../protocol/messages.ts";
 import type { Nid } from "../protocol/nodes.ts";
 import { type Member, type Tweak, tweak } from "./tweak.ts";
 
+/** The version of a table that is created. */
+export const FIRST_VERSION = 1;
+
 /** The partition table of the primary master. */
 export class MasterPartitionTable extends PartitionTable {
   /** Nodes that take part, with cells or ready to receive some. */
@@ -71,7 +74,7 @@ export class MasterPartitionTable extends PartitionTable {
     const rows: Cell[][] = Array.from({ length: partitions }, () => []);
     const { changes, resilient } = tweak(rows, replicas, members, CellState.UP_TO_DATE);
     for (const { partition, nid, state } of changes) rows[partition]?.push({ nid, state });
-    this.load({ ptid: 1, replicas, rows });
+    this.load({ ptid: FIRST_VERSION, replicas, rows });
     for (const { nid } of members) this.#members.add(nid);
     return resilient;
   }

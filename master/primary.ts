@@ -129,26 +129,24 @@ export class Primary implements Role {
       packs,
       promotions,
       readiness,
-      running,
       table,
       transactions,
     } = this.#cluster;
     // This master has seen who left: it need not wait for them, unless they have to truncate too, or one
-    // has not heard that others have its data. With other masters it can't be sure: while it was frozen or isolated, one of them may have operated
-    // the cluster. It then knows no more than any other new primary.
+    // has not heard that others have its data. With other masters it can't be sure: while it was frozen
+    // or isolated, one of them may have operated the cluster. It then knows no more than any other new
+    // primary.
     const alone = [...nodes.list(NodeType.MASTER)].length === 1;
     const toTruncate = truncateTid ?? this.#cluster.truncateTid;
-    const awaited = [...table.readableNodes()].some((nid) =>
-      !running(nid) && promotions.mayDecide(nid)
-    );
-    this.#cluster.startupAllowed = alone && toTruncate === null && !awaited;
+    const awaited = promotions.awaited();
+    this.#cluster.startupAllowed = alone && toTruncate === null && awaited.size === 0;
     if (!alone) {
       table.reset(options.partitions, options.replicas);
       leftBehind.clear();
     }
     transactions.close();
     // The loss of what is closed here changes nothing any more.
-    const recovery = new Recovery(this.#cluster, this.#lifecycle, toTruncate, kept);
+    const recovery = new Recovery(this.#cluster, this.#lifecycle, toTruncate, kept, awaited);
     this.#phase = recovery;
     const pending: Node[] = [];
     for (const node of notifier.identified(NodeType.STORAGE, NodeType.CLIENT)) {

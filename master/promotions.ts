@@ -10,7 +10,7 @@
  */
 
 import type { NodeTable } from "../node/node_table.ts";
-import { NodeState } from "../protocol/enums.ts";
+import { isReadable, NodeState } from "../protocol/enums.ts";
 import type { Nid } from "../protocol/nodes.ts";
 import type { Notifier } from "./notifications.ts";
 import type { MasterPartitionTable } from "./partition_table.ts";
@@ -22,11 +22,23 @@ export interface PromotionContext {
   readonly table: MasterPartitionTable;
 }
 
+/** A cell that got up to date. */
+interface Promotion {
+  readonly partition: number;
+  readonly nid: Nid;
+  /** The version of the table that says so. */
+  readonly version: number;
+}
+
 /** Changes the table when cells are replicated, and remembers who may not have saved that. */
 export class Promotions {
   readonly #context: PromotionContext;
-  /** For each storage the partitions with the new copies that it may not know. */
-  readonly #unsaved = new Map<Nid, Map<number, Set<Nid>>>();
+  /** What the storages with older copies may not know. */
+  readonly #unsaved = new Map<Nid, Promotion[]>();
+  /** The last promotion of each cell since operation began. */
+  readonly #versions = new Map<Nid, Map<number, number>>();
+  /** The version of the table that storages are known to have saved, at least. */
+  readonly #saved = new Map<Nid, number>();
   /** Counts what makes answers come too late. */
   #era = 0;
 
@@ -40,52 +52,86 @@ export class Promotions {
     const changes = table.replicated(nid, partition);
     if (changes.length === 0) return;
     const witnesses = table.readableCells(partition).map((cell) => cell.nid);
-    for (const witness of witnesses) this.#unsavedOf(witness, partition).add(nid);
     notifier.changeTable(changes);
+    const version = table.ptid ?? 0;
+    const versions = this.#versions.get(nid) ?? new Map<number, number>();
+    this.#versions.set(nid, versions.set(partition, version));
     const era = this.#era;
-    notifier.saved(new Set(witnesses)).then((saved) => {
-      if (era !== this.#era) return;
-      for (const witness of saved) this.#forget(witness, partition, nid);
-      notifier.changeTable(table.surplus([partition]));
-    });
+    for (const witness of witnesses) {
+      const unsaved = this.#unsaved.get(witness) ?? [];
+      this.#unsaved.set(witness, [...unsaved, { partition, nid, version }]);
+      notifier.saved(new Set([witness])).then((saved) => {
+        if (era !== this.#era) return;
+        if (saved.has(witness)) this.#acknowledged(witness, version);
+        this.#discardSurplus(partition);
+      });
+    }
   }
 
   /** Whether the cluster, without a storage, would serve a partition that it alone may decide about. */
   mayDecide(nid: Nid): boolean {
     const { nodes, table } = this.#context;
-    const partitions = this.#unsaved.get(nid);
-    return partitions !== undefined && [...partitions].some(([partition, fresh]) => {
-      const others = table.readableCells(partition).filter((cell) =>
-        cell.nid !== nid && nodes.get(cell.nid)?.state === NodeState.RUNNING
+    const byPartition = Map.groupBy(this.#unsaved.get(nid) ?? [], ({ partition }) => partition);
+    return [...byPartition].some(([partition, promotions]) => {
+      const others = table.readableCells(partition).map((cell) => cell.nid).filter((other) =>
+        other !== nid && nodes.get(other)?.state === NodeState.RUNNING
       );
-      return others.length > 0 && others.every((cell) => fresh.has(cell.nid));
+      const isFresh = (other: Nid) => promotions.some((promotion) => promotion.nid === other);
+      return others.length > 0 &&
+        others.every((other) => isFresh(other) && !this.#waitsFor(nid, other));
     });
+  }
+
+  /** Whether a storage may not know a newer copy of a partition. */
+  mayIgnore(nid: Nid, partition: number): boolean {
+    return this.#unsaved.get(nid)?.some((promotion) => promotion.partition === partition) ?? false;
+  }
+
+  /** The storages that are not there, although they alone may decide about some partition. */
+  awaited(): Set<Nid> {
+    const { nodes } = this.#context;
+    return new Set(
+      [...this.#unsaved.keys()].filter((nid) =>
+        nodes.get(nid)?.state !== NodeState.RUNNING && this.mayDecide(nid)
+      ),
+    );
   }
 
   /** A storage is lost, and others know it: it has to replicate what it had. */
   storageLost(nid: Nid): void {
     this.#unsaved.delete(nid);
+    this.#saved.delete(nid);
   }
 
   /** Operation stops. */
   clear(): void {
     this.#era++;
     this.#unsaved.clear();
+    this.#versions.clear();
+    this.#saved.clear();
   }
 
-  #unsavedOf(witness: Nid, partition: number): Set<Nid> {
-    let partitions = this.#unsaved.get(witness);
-    if (partitions === undefined) this.#unsaved.set(witness, partitions = new Map());
-    let fresh = partitions.get(partition);
-    if (fresh === undefined) partitions.set(partition, fresh = new Set());
-    return fresh;
+  /** Whether a storage has saved that another one can be read: it does not start without that one. */
+  #waitsFor(nid: Nid, other: Nid): boolean {
+    const saved = this.#saved.get(nid) ?? 0;
+    return this.#context.table.rows.some((row, partition) =>
+      row.some((cell) => cell.nid === other && isReadable(cell.state)) &&
+      (this.#versions.get(other)?.get(partition) ?? 0) <= saved
+    );
   }
 
-  #forget(witness: Nid, partition: number, nid: Nid): void {
-    const partitions = this.#unsaved.get(witness);
-    const fresh = partitions?.get(partition);
-    if (fresh === undefined || !fresh.delete(nid) || fresh.size > 0) return;
-    partitions?.delete(partition);
-    if (partitions?.size === 0) this.#unsaved.delete(witness);
+  /** A storage has saved a version of the table. */
+  #acknowledged(nid: Nid, saved: number): void {
+    this.#saved.set(nid, Math.max(saved, this.#saved.get(nid) ?? 0));
+    const unsaved = this.#unsaved.get(nid)?.filter(({ version }) => version > saved) ?? [];
+    if (unsaved.length > 0) this.#unsaved.set(nid, unsaved);
+    else this.#unsaved.delete(nid);
+  }
+
+  /** What has fed a new copy goes away when all older copies know it. */
+  #discardSurplus(partition: number): void {
+    const { notifier, table } = this.#context;
+    if ([...this.#unsaved.keys()].some((nid) => this.mayIgnore(nid, partition))) return;
+    notifier.changeTable(table.surplus([partition]));
   }
 }

@@ -9,17 +9,15 @@ import { type ConnectionClosed, ErrorAnswer, Refusal } from "../network/handler.
 import type { Node } from "../node/node_table.ts";
 import { ConfigError } from "../node/errors.ts";
 import { ClusterState, ErrorCode, isReadable, NodeState, NodeType } from "../protocol/enums.ts";
-import { hexId, type Tid } from "../protocol/ids.ts";
-import type { AnswerArgsOf } from "../protocol/messages.ts";
+import type { Tid } from "../protocol/ids.ts";
 import { type Nid, nodeName } from "../protocol/nodes.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Lifecycle, Phase } from "./phase.ts";
 import { IdleStorageHandler } from "./storage_handler.ts";
-import { hasCell, notOwner, OlderTables } from "./older_tables.ts";
+import { OlderTables, type SavedTable } from "./older_tables.ts";
+import { RecoveryIds } from "./recovery_ids.ts";
+import { RecoveryTruncation, type Report } from "./recovery_truncation.ts";
 import { TableSearch } from "./table_search.ts";
-
-/** What a storage has saved. */
-type Report = AnswerArgsOf<"AskRecovery">;
 
 /** The phase that every primary master begins with, and falls back to. */
 export class Recovery implements Phase {
@@ -29,20 +27,20 @@ export class Recovery implements Phase {
   readonly #reports = new Map<Node, Report>();
   /** Storages that have not answered yet, with the number of answers they owe. */
   readonly #asked = new Map<Node, number>();
-  /** Storages that were told to truncate, and after what. */
-  readonly #truncated = new Map<Node, Tid>();
   /**
    * After a fall-back, this master knows better than storages that were away, or killed before they
    * saved the last version: to believe them would be to forget what was committed without them.
    */
   readonly #search: TableSearch;
   readonly #older: OlderTables;
+  readonly #ids: RecoveryIds;
   /** An operator ordered the start. */
   #ordered = false;
-  /** After which transaction this master has ordered to truncate. */
-  readonly #truncateTid: Tid | null;
+  readonly #truncation: RecoveryTruncation;
   /** The only storages there may be, if this master has given way to another one; else `null`. */
   readonly #kept: ReadonlySet<Nid> | null;
+  /** Storages to wait for whatever the table says, unless an operator orders the start. */
+  readonly #awaited: ReadonlySet<Nid>;
   /** Several things are being changed: what is missing is evaluated when that is done. */
   #busy = false;
 
@@ -50,21 +48,24 @@ export class Recovery implements Phase {
    * @param truncateTid what an operator has ordered: maybe no storage had the time to save it.
    * @param kept the storages that are kept from joining another primary, which serves: nothing starts
    * unless an operator orders it. `null` if there is none.
+   * @param awaited storages that may start alone later, without what was committed since they left.
    */
   constructor(
     cluster: Cluster,
     lifecycle: Lifecycle,
     truncateTid: Tid | null = null,
     kept: ReadonlySet<Nid> | null = null,
+    awaited: ReadonlySet<Nid> = new Set(),
   ) {
     this.#cluster = cluster;
     this.#lifecycle = lifecycle;
-    this.#truncateTid = truncateTid;
+    this.#truncation = new RecoveryTruncation(cluster, truncateTid);
     this.#kept = kept;
+    this.#awaited = awaited;
     const { log } = cluster.env;
     this.#older = new OlderTables(cluster.table);
     this.#search = new TableSearch(cluster.table, {
-      ask: (storage) => this.#askTable(storage),
+      ask: (storage) => this.#askTable(storage, (table) => this.#search.answered(storage, table)),
       loaded: () => this.#tableLoaded(),
       doubted: (storage, version) =>
         log.warning(
@@ -73,6 +74,12 @@ export class Recovery implements Phase {
         ),
       unreachable: (storage, version) =>
         log.warning(`partition table ${version} is only known by ${storage}: waiting`),
+    });
+    this.#ids = new RecoveryIds(cluster, {
+      reports: this.#reports,
+      tables: this.#older,
+      search: this.#search,
+      askTable: (storage) => this.#askTable(storage),
     });
   }
 
@@ -128,7 +135,7 @@ export class Recovery implements Phase {
     const { notifier } = this.#cluster;
     this.#reports.delete(storage);
     this.#asked.delete(storage);
-    this.#truncated.delete(storage);
+    this.#truncation.lost(storage);
     this.#older.lost(storage);
     this.#search.lost(storage);
     // Announced already if an operator removed it.
@@ -182,19 +189,20 @@ export class Recovery implements Phase {
     }
     this.#reports.set(storage, report);
     this.#search.reported(storage, report.ptid ?? 0);
-    if (report.ptid === null) {
-      this.#cluster.temporaryIds.doubt(storage);
-      this.#evictBlank(storage);
-    }
-    this.#prove(storage);
+    if (report.ptid === null) this.#cluster.temporaryIds.doubt(storage);
+    this.#ids.examine(storage);
     this.evaluate();
   }
 
-  #askTable(storage: Node): void {
+  #askTable(storage: Node, told: (table: SavedTable) => void = () => {}): void {
+    this.#older.begin(storage);
     this.#ask(storage, (done) => {
       storage.connection?.request("AskPartitionTable", {}, (table) => {
         done();
-        if (this.#lifecycle.phase === this) this.#search.answered(storage, table);
+        if (this.#lifecycle.phase !== this) return;
+        this.#older.add(storage, table);
+        told(table);
+        this.#ids.examine(storage);
         this.evaluate();
       }, (error) => this.#failed(storage, error));
     });
@@ -217,59 +225,9 @@ export class Recovery implements Phase {
     }
     this.#busy = true;
     for (const storage of notifier.identified(NodeType.STORAGE)) {
-      this.#evictBlank(storage);
-      this.#prove(storage);
+      this.#ids.examine(storage);
     }
     this.#busy = false;
-  }
-
-  /** A storage with cells shows that they are its own: if it has saved an older table, it is asked for it. */
-  #prove(storage: Node): void {
-    const { env, table, temporaryIds, unproven } = this.#cluster;
-    const { nid } = storage;
-    const version = this.#reports.get(storage)?.ptid ?? 0;
-    if (!this.#search.loaded || nid === null || !table.hasNode(nid) || version === 0) return;
-    if (version >= this.#search.version) return void unproven.delete(nid);
-    if (!this.#older.begin(storage)) return;
-    this.#ask(storage, (done) => {
-      storage.connection?.request("AskPartitionTable", {}, (older) => {
-        done();
-        if (this.#lifecycle.phase !== this) return;
-        this.#older.add(storage, older);
-        if (hasCell(older, nid)) unproven.delete(nid);
-        else {
-          env.log.warning(notOwner(storage));
-          temporaryIds.displace(storage);
-        }
-        this.evaluate();
-      }, (error) => this.#failed(storage, error));
-    });
-  }
-
-  /** Whether a storage is empty although the partition table gives it cells. */
-  #isBlank(storage: Node): boolean {
-    const { table } = this.#cluster;
-    return this.#search.loaded && storage.nid !== null && table.hasNode(storage.nid) &&
-      this.#reports.get(storage)?.ptid === null;
-  }
-
-  /**
-   * A storage without table that was given, when the table was not known, an id that turns out to be
-   * another one's, must get another id. It does when it comes back. One that asked for that id itself
-   * lost its database: nothing starts with it unless an operator says so.
-   */
-  #evictBlank(storage: Node): void {
-    if (!this.#isBlank(storage)) return;
-    const { env, temporaryIds } = this.#cluster;
-    if (temporaryIds.has(storage)) {
-      env.log.warning(`${storage} is empty, but its id belongs to a node of the partition table`);
-      temporaryIds.displace(storage);
-    } else {
-      env.log.warning(
-        `${storage} is empty, but the partition table gives it data: its database is another one, ` +
-          "or lost. The cluster does not start with it, unless an operator orders the start",
-      );
-    }
   }
 
   /** An operator removed a storage. */
@@ -304,7 +262,11 @@ export class Recovery implements Phase {
     if (needed === null || needed.size === 0) return;
     // Even one that is not needed may be about to report a newer table.
     if (this.#asked.size > 0) return;
-    if (this.#search.loaded && this.#truncateLate()) return;
+    const { truncateTid } = this.#cluster;
+    if (this.#search.loaded && truncateTid !== null) {
+      const ask = (storage: Node) => this.storageJoined(storage);
+      if (this.#truncation.tell(truncateTid, this.#reports, ask)) return;
+    }
     this.#leave(this.#search.loaded);
   }
 
@@ -317,10 +279,13 @@ export class Recovery implements Phase {
       if (!this.#search.loaded || !table.filled) return null;
       const pending = (nid: number) => {
         const node = nodes.get(nid);
-        return node?.state === NodeState.PENDING && (this.#ordered || !this.#isBlank(node));
+        return node?.state === NodeState.PENDING && (this.#ordered || !this.#ids.isBlank(node));
       };
       if (!table.operational(pending)) return null;
-      this.#cluster.truncateTid = this.#truncation();
+      // An operator who removed one knows better.
+      const awaited = [...this.#awaited].filter((nid) => nodes.get(nid) !== undefined);
+      if (!this.#ordered && !awaited.every(pending)) return null;
+      this.#cluster.truncateTid = this.#truncation.tid(this.#reports);
       const wanted = !startupAllowed && this.#cluster.truncateTid !== null
         ? table.nodes()
         : table.readableNodes();
@@ -336,44 +301,6 @@ export class Recovery implements Phase {
     const enough = !exists && autostart !== null && storages.length >= autostart;
     if (!startupAllowed && !enough) return null;
     return new Set(storages);
-  }
-
-  /**
-   * The truncation to perform: the order may have reached only some of the storages that have the
-   * last table. Those that only have outdated cells do not matter: they replicate afterwards.
-   */
-  #truncation(): Tid | null {
-    const { nodes, table } = this.#cluster;
-    let truncateTid = this.#truncateTid;
-    for (const nid of table.readableNodes()) {
-      const node = nodes.get(nid);
-      const report = node && this.#reports.get(node);
-      if (report?.ptid !== table.ptid) continue;
-      const tid = report?.truncateTid ?? null;
-      if (tid !== null && (truncateTid === null || tid < truncateTid)) truncateTid = tid;
-    }
-    return truncateTid;
-  }
-
-  /** Tells storages that missed the order to truncate; returns whether there were some. */
-  #truncateLate(): boolean {
-    const { truncateTid: tid } = this.#cluster;
-    if (tid === null) return false;
-    const late = [...this.#reports].filter(([storage, { truncateTid }]) =>
-      !this.#asked.has(storage) && (truncateTid === null || truncateTid > tid)
-    );
-    for (const [storage] of late) {
-      if (this.#truncated.get(storage) === tid) {
-        this.#cluster.env.log.error(`${storage} does not remember that it must truncate`);
-        storage.connection?.close();
-        continue;
-      }
-      this.#truncated.set(storage, tid);
-      this.#cluster.env.log.info(`${storage} is told to truncate after ${hexId(tid)}`);
-      storage.connection?.notify("Truncate", { tid });
-      this.storageJoined(storage);
-    }
-    return late.length > 0;
   }
 
   #leave(existing: boolean): void {
@@ -411,12 +338,12 @@ export class Recovery implements Phase {
     const { nodes, notifier, table } = this.#cluster;
     const full = (nid: Nid) => {
       const node = nodes.get(nid);
-      return node?.state === NodeState.PENDING && !this.#isBlank(node);
+      return node?.state === NodeState.PENDING && !this.#ids.isBlank(node);
     };
     if (!table.operational(full)) return;
     this.#busy = true;
     for (const storage of notifier.identified(NodeType.STORAGE)) {
-      if (this.#isBlank(storage)) storage.connection?.close();
+      if (this.#ids.isBlank(storage)) storage.connection?.close();
     }
     this.#busy = false;
   }

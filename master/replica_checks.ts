@@ -10,12 +10,14 @@ import { CellState, isReadable } from "../protocol/enums.ts";
 import type { Tid } from "../protocol/ids.ts";
 import type { ArgsOf } from "../protocol/messages.ts";
 import { type Nid, nodeName } from "../protocol/nodes.ts";
+import type { PackOrders } from "./packs.ts";
 import type { MasterPartitionTable } from "./partition_table.ts";
 import { denied } from "./table_commands.ts";
 
 /** What checks depend on. */
 export interface CheckContext {
   readonly nodes: NodeTable;
+  readonly packs: PackOrders;
   readonly table: MasterPartitionTable;
   readonly running: (nid: Nid) => boolean;
 }
@@ -23,8 +25,8 @@ export interface CheckContext {
 /** The checks that were ordered, and what their results change. */
 export class ReplicaChecks {
   readonly #context: CheckContext;
-  /** The storage that was told to check a partition: nobody else's opinion counts. */
-  readonly #checkers = new Map<number, Nid>();
+  /** The storage that was told to check a partition, and after what: nobody else's opinion counts. */
+  readonly #checkers = new Map<number, { readonly nid: Nid; readonly since: Tid }>();
 
   constructor(context: CheckContext) {
     this.#context = context;
@@ -39,10 +41,13 @@ export class ReplicaChecks {
    * Orders to compare the copies of some partitions, up to the last transaction at most. Where there
    * is a single copy there is nothing to do.
    *
-   * @throws {Refusal} if a partition or a source can't be.
+   * @throws {Refusal} if a partition or a source can't be, or while copies differ because of a pack.
    */
   order({ sources, min, max }: ArgsOf<"CheckReplicas">, last: Tid): void {
-    const { nodes } = this.#context;
+    const { nodes, packs } = this.#context;
+    if (packs.executing) {
+      throw denied("copies differ while a pack is executed: try again when it is completed");
+    }
     for (const [partition, source] of sources) this.#validate(partition, source);
     const end = max === null || max > last ? last : max;
     if (min > end) return;
@@ -54,7 +59,7 @@ export class ReplicaChecks {
       const checker = copies.find((nid) => checkers.has(nid)) ?? copies.at(-1);
       if (checker === undefined) continue;
       checkers.add(checker);
-      this.#checkers.set(partition, checker);
+      this.#checkers.set(partition, { nid: checker, since: last });
       const address = source === null ? null : nodes.get(source)?.address ?? null;
       nodes.get(checker)?.connection?.notify("CheckPartition", {
         partition,
@@ -65,6 +70,12 @@ export class ReplicaChecks {
     }
   }
 
+  /** Whether copies may differ because of a pack that was ordered after the check. */
+  packedSince(partition: number): boolean {
+    const check = this.#checkers.get(partition);
+    return check !== undefined && this.#context.packs.approvedAfter(check.since);
+  }
+
   /**
    * The changes due to the result of a check: copies that differ from a right one are not read any
    * more. While it is not known which one is right, all go on.
@@ -72,7 +83,8 @@ export class ReplicaChecks {
    * @param nids the storages whose copies differ.
    */
   corrupted(reporter: Nid, partition: number, nids: readonly Nid[]): CellChange[] {
-    if (this.#checkers.get(partition) !== reporter) return [];
+    if (this.#checkers.get(partition)?.nid !== reporter) return [];
+    if (this.packedSince(partition)) return [];
     const bad = this.#context.table.readableCells(partition).filter(({ nid }) =>
       nids.includes(nid)
     );

@@ -7,7 +7,7 @@
 import { Refusal } from "../network/handler.ts";
 import type { Node } from "../node/node_table.ts";
 import { PartitionTable } from "../node/partition_table.ts";
-import { ErrorCode, NodeState, NodeType } from "../protocol/enums.ts";
+import { CellState, ErrorCode, NodeState, NodeType } from "../protocol/enums.ts";
 import type { AnswerArgsOf, ArgsOf } from "../protocol/messages.ts";
 import { type Nid, nodeName } from "../protocol/nodes.ts";
 import type { Cluster } from "./cluster.ts";
@@ -50,7 +50,7 @@ export function tweakTable(
   cluster: Cluster,
   { dryRun, excluded }: ArgsOf<"TweakPartitionTable">,
 ): AnswerArgsOf<"TweakPartitionTable"> {
-  const { env, notifier, table } = cluster;
+  const { env, notifier, promotions, table } = cluster;
   const members = membersToTweak(cluster, excluded);
   if (members.length === 0) throw denied("Can't remove all nodes.");
   const { changes: cells, resilient } = table.tweak(members);
@@ -59,6 +59,14 @@ export function tweakTable(
   }
   const changed = cells.length > 0;
   if (!dryRun) {
+    for (const { nid, partition, state } of cells) {
+      // It would start alone after a failure of everything, and commits would not wait for it any more.
+      if (state === CellState.DISCARDED && promotions.mayIgnore(nid, partition)) {
+        throw denied(
+          `${nodeName(nid)} has not saved yet that others have its data: try again later`,
+        );
+      }
+    }
     notifier.changeTable(cells);
     return { changed, rows: table.rows };
   }
@@ -81,7 +89,12 @@ function membersToTweak(
   const members: Member[] = [];
   for (const nid of table.members) {
     const node = nodes.get(nid);
-    if (ignored.has(nid) || node?.state === NodeState.PENDING) continue;
+    if (ignored.has(nid)) continue;
+    if (node?.state === NodeState.PENDING) {
+      // One without cells was not added.
+      if (!table.hasNode(nid)) continue;
+      throw denied(`tweak: ${nodeName(nid)} is entering the cluster: try again later`);
+    }
     if (node?.state !== NodeState.RUNNING) {
       throw denied("tweak: down nodes must be listed explicitly");
     }

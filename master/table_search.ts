@@ -69,6 +69,11 @@ export class TableSearch {
     return this.#loaded;
   }
 
+  /** Whether the table is this master's own, and not one that a storage has told. */
+  get own(): boolean {
+    return this.#loaded && this.#own?.ptid === this.#version;
+  }
+
   /** This master has made another version itself. */
   changed(): void {
     this.#own = this.#snapshot();

@@ -23,9 +23,14 @@ export class TemporaryIds {
     this.#issued.add(node);
   }
 
-  /** The node has no table that shows that its id is its own. */
+  /** No table shows that the id of the node is its own. */
   doubt(node: Node): void {
     this.#unproven.add(node);
+  }
+
+  /** The node has shown that its id is its own. */
+  believe(node: Node): void {
+    this.#unproven.delete(node);
   }
 
   /** Whether a node has to leave its id to another one that asks for it. */

@@ -235,6 +235,26 @@ Deno.test("Identification gives another id to a storage without cells whose id i
   });
 });
 
+Deno.test("Identification lets a storage with cells back in where another database was started", async () => {
+  await withScene({ partitions: 2 }, async (scene) => {
+    const admin = await scene.admin();
+    await scene.storageWith({ ptid: 3, rows: "U.|.U" }, { nid: 1 });
+    const address = scene.newAddress();
+    const wrong = await scene.storage({ address });
+    assert.equal(wrong.nid, 3);
+    await wrong.kill();
+    scene.sent();
+    const s2 = await scene.storageWith({ ptid: 3, rows: "U.|.U" }, { nid: 2, address });
+    assert.equal(s2.nid, 2);
+    assert.deepEqual(scene.sent("NotifyNodeInformation").filter((line) => /^A1/.test(line)), [
+      "A1 NotifyNodeInformation S3 UNKNOWN",
+      "A1 NotifyNodeInformation S2 PENDING",
+      "A1 NotifyNodeInformation S1 RUNNING, S2 RUNNING",
+    ]);
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+  });
+});
+
 Deno.test("Identification gives an id, and outdated cells, to the copy of a database", async () => {
   await withCluster(1, {}, async ({ scene }) => {
     scene.sent();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { MAX_ORDERS, PackOrders } from "../../master/packs.ts";
 import { MasterPartitionTable } from "../../master/partition_table.ts";
 import { NodeTable } from "../../node/node_table.ts";
+import { NodeType } from "../../protocol/enums.ts";
 import { type Oid, type Tid, toTid, ZERO_TID } from "../../protocol/ids.ts";
 import {
   answerOf,
@@ -182,5 +183,26 @@ Deno.test("PackOrders are told to nobody before their transaction is committed",
     assert.deepEqual(back.last("NotifyPackSigned").approved, [id]);
     const { orders } = await s(1).get("AskPackOrders", { minId: toTid(1) });
     assert.deepEqual(orders.map((order) => order.id), [id]);
+  });
+});
+
+Deno.test("PackOrders that were completed before a recovery keep it from being undone", async () => {
+  await withCluster(1, { partitions: 1 }, async ({ scene, admin, client, s }) => {
+    const first = await commit(client, null);
+    const tid = await commit(client, null);
+    const id = await commit(client, { oids: null, tid });
+    const last = await commit(client, null);
+    await s(1).kill();
+    const back = scene.peer(NodeType.STORAGE, { nid: 1 });
+    Object.assign(back.data, { ptid: 1, rows: "U", lastTid: last, firstTid: first });
+    back.manual.add("AskLastIDs");
+    await back.identify();
+    back.notify("NotifyPackCompleted", { id });
+    back.take("AskLastIDs").from.answer(back.data);
+    await settle();
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+    const text = await admin.order("Truncate", { tid });
+    assert.equal(text, "DENIED Can not truncate before an approved pack");
+    assert.equal(await admin.order("Truncate", { tid: id }), "", "later is possible");
   });
 });

@@ -34,12 +34,13 @@ Deno.test("Recovery of an existing cluster waits for all nodes with readable cel
     scene.sent();
     await scene.storageWith(table, { nid: 2 });
     // S3 only has outdated cells: it is not waited for, and becomes known to storages.
-    assert.deepEqual(scene.sent().slice(0, 15), [
+    assert.deepEqual(scene.sent().slice(0, 16), [
       "S1 NotifyNodeInformation S2 PENDING",
       "A1 NotifyNodeInformation S2 PENDING",
       "S2 AcceptIdentification S2",
       "S2 NotifyNodeInformation S2 PENDING, M1 RUNNING, S1 PENDING, S3 DOWN",
       "S2 AskRecovery",
+      "S2 AskPartitionTable",
       "S1 NotifyNodeInformation S1 RUNNING, S2 RUNNING, S3 DOWN",
       "S2 NotifyNodeInformation S1 RUNNING, S2 RUNNING, S3 DOWN",
       "A1 NotifyNodeInformation S1 RUNNING, S2 RUNNING, S3 DOWN",

@@ -99,3 +99,28 @@ Deno.test("ReplicaChecks.corrupted() stops reading copies that differ from a rig
     );
   });
 });
+
+Deno.test("ReplicaChecks find nothing where a pack makes copies differ", async () => {
+  await withCluster(2, { partitions: 1 }, async ({ scene, admin, client, s }) => {
+    const { tid } = await client.get("AskFinishTransaction", finishArgs(await begin(client), 1n));
+    assert.equal(await check(admin, [[0, 1]]), "");
+    const packing = finishArgs(await begin(client));
+    const { tid: id } = await client.get("AskFinishTransaction", {
+      ...packing,
+      pack: { oids: null, tid },
+    });
+    assert.match(await check(admin, [[0, 1]]), /^DENIED copies differ while a pack is executed/);
+    const report = async () => {
+      scene.sent();
+      s(2).notify("NotifyPartitionCorrupted", { partition: 0, nids: [2] });
+      await settle();
+      return scene.sentTo("A1");
+    };
+    s(1).notify("NotifyPackCompleted", { id });
+    assert.deepEqual(await report(), [], "S2 has not packed yet");
+    s(2).notify("NotifyPackCompleted", { id });
+    assert.deepEqual(await report(), [], "it may have compared before");
+    assert.equal(await check(admin, [[0, 1]]), "");
+    assert.deepEqual(await report(), ["NotifyPartitionChanges 2 0:S2→C"]);
+  });
+});

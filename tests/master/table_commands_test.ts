@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { NodeState, NodeType } from "../../protocol/enums.ts";
 import { nidOf } from "../../protocol/nodes.ts";
-import { begin, errorOf, finishArgs, type Peer, settle, withCluster } from "./support.ts";
+import {
+  begin,
+  errorOf,
+  finishArgs,
+  type Peer,
+  settle,
+  withCluster,
+  withScene,
+} from "./support.ts";
 import { textOf } from "./table_text.ts";
 
 const { DOWN, UNKNOWN } = NodeState;
@@ -180,5 +188,40 @@ Deno.test("A transaction that is finished without a storage whose cells were tak
     assert.equal(s(2).count("AskLockInformation"), 0);
     assert.deepEqual(s(2).last("AbortTransaction"), { ttid, nids: [] });
     assert.equal(s(1).count("AbortTransaction"), 0);
+  });
+});
+
+Deno.test("AdminHandler.tweakPartitionTable() discards no copy that may not know a newer one", async () => {
+  for (const frozen of [1, 2]) {
+    await withCluster(2, { partitions: 1, replicas: 2 }, async ({ scene, admin, s }) => {
+      const s3 = await scene.storage();
+      await admin.order("AddPendingNodes", { nids: [3] });
+      await tweak(admin);
+      s(frozen).manual.add("Ping");
+      await s3.replicate(0);
+      await admin.order("SetNumReplicas", { replicas: 0 });
+      assert.equal(await tweak(admin, true), "changed U");
+      // What S2 knows does not depend on S1.
+      if (frozen === 1) return assert.equal(await tweak(admin), "changed U");
+      assert.match(await tweak(admin), /^DENIED S2 has not saved yet .*: try again later/);
+      s(2).take("Ping").from.answer({});
+      await settle();
+      assert.equal(await tweak(admin), "changed U");
+    });
+  }
+});
+
+Deno.test("AdminHandler.tweakPartitionTable() does not leave out a storage that is being examined", async () => {
+  await withScene({ partitions: 1 }, async (scene) => {
+    await scene.storageWith({ ptid: 3, rows: "UO" }, { nid: 1 });
+    const admin = await scene.admin();
+    const s2 = scene.peer(NodeType.STORAGE, { nid: 2 });
+    s2.manual.add("AskRecovery");
+    await s2.identify();
+    assert.match(await tweak(admin), /^DENIED tweak: S2 is entering the cluster/);
+    assert.equal(await tweak(admin, false, [2]), "unchanged UO");
+    s2.take("AskRecovery").from.answer({ ...s2.data, ptid: 3 });
+    await settle();
+    assert.match(await tweak(admin), /^changed/);
   });
 });
