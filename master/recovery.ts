@@ -161,6 +161,12 @@ export class Recovery implements Phase {
       const text = `Cannot exit recovery now: node ${storage} is entering cluster`;
       throw new Refusal(ErrorCode.DENIED, text);
     }
+    if (this.#cluster.exists && this.#search.version === 0) {
+      // They would begin another database, and what there is could not join any more.
+      const text = "Cannot exit recovery: no storage with data is there, but there is a cluster. " +
+        "If all of it is lost, restart the masters to begin a new one";
+      throw new Refusal(ErrorCode.DENIED, text);
+    }
     this.#cluster.startupAllowed = true;
     this.#ordered = true;
   }

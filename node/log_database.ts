@@ -35,10 +35,11 @@ export interface LogDatabaseOptions extends LogFileOptions {
 export const LOG_BACKLOG = 16 << 20;
 /** What a record is counted for, besides its text or body. */
 export const RECORD_OVERHEAD = 1160;
-const SQLITE_BUSY = 5;
-const SQLITE_CORRUPT = 11;
-const SQLITE_FULL = 13;
-const SQLITE_NOTADB = 26;
+// Texts of SQLite, as not all functions tell its numbers.
+const BUSY = "database is locked";
+const CORRUPT = "database disk image is malformed";
+const FULL = "database or disk is full";
+const NOT_A_DATABASE = "file is not a database";
 /** How a database begins. */
 const SQLITE_MAGIC = "SQLite format 3\0";
 /** Seconds before trying again to write what could not be. */
@@ -205,22 +206,16 @@ export class LogDatabase {
   }
 }
 
-/** The number of an error of SQLite, 0 for others. */
-function codeOf(error: unknown): number {
-  const { errcode } = error as { readonly errcode?: unknown };
-  return typeof errcode === "number" ? errcode & 0xff : 0;
-}
-
 /** Whether a file may be usable later: another process uses it, or the disk is full. */
 function isTemporary(error: unknown): boolean {
-  return [SQLITE_BUSY, SQLITE_FULL].includes(codeOf(error));
+  return [BUSY, FULL].includes(errorText(error));
 }
 
 /** Whether a file was a database, and can't be read any more. */
 function isDamaged(error: unknown, path: string): boolean {
-  const code = codeOf(error);
-  if (code === SQLITE_CORRUPT) return true;
-  if (code !== SQLITE_NOTADB) return false;
+  const text = errorText(error);
+  if (text === CORRUPT) return true;
+  if (text !== NOT_A_DATABASE) return false;
   try {
     using file = Deno.openSync(path);
     const start = new Uint8Array(16);

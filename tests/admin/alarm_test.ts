@@ -114,6 +114,25 @@ Deno.test("Alarm tries again ten minutes after a failure, and tells operators me
   assert.deepEqual([report.problem, report.summary], [[], WELL]);
 });
 
+Deno.test("Alarm tells soon what is new, even if something could not be told before", async () => {
+  const box = new Mailbox();
+  await using setup = await AdminSetup.start({ sendMail: box.sendMail });
+  await setup.clock.advance(5_000);
+  box.refuses = true;
+  loseStorage(setup, 6);
+  await setup.clock.advance(5_000);
+  box.refuses = false;
+  await setup.clock.advance(60_000);
+  assert.deepEqual(box.subjects, ["NEO monitoring: OK"]);
+  setup.master.connection.notify("NotifyPartitionChanges", {
+    ptid: 8,
+    replicas: 1,
+    cells: [{ partition: 0, nid: 2, state: OUT_OF_DATE }],
+  });
+  await setup.clock.advance(5_000);
+  assert.deepEqual(box.subjects.slice(1), ["NEO monitoring: PROBLEM (test)"]);
+});
+
 Deno.test("Alarm of an admin that ends is silent", async () => {
   const box = new Mailbox();
   const setup = await AdminSetup.start({ sendMail: box.sendMail });

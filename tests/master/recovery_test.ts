@@ -308,6 +308,21 @@ Deno.test("Recovery creates no table when this master knows one", async () => {
   });
 });
 
+Deno.test("Recovery begins no other cluster where there is one, whatever an operator says", async () => {
+  await withCluster(1, { partitions: 1 }, async ({ scene, admin, s }) => {
+    // With another master, this one forgets its table when it can't operate any more.
+    await scene.peer(NodeType.MASTER, { address: scene.newAddress(), idTimestamp: 1e12 })
+      .identify();
+    await s(1).kill();
+    await scene.storage();
+    const start = admin.command("SetClusterState", { state: ClusterState.VERIFYING });
+    await settle();
+    assert.match(errorOf(start), /^DENIED Cannot exit recovery: no storage with data is there/);
+    await scene.storageWith({ ptid: 1, rows: "U" }, { nid: 1 });
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+  });
+});
+
 Deno.test("Recovery waits for what any storage is about to report", async () => {
   await withScene({}, async (scene) => {
     const admin = await scene.admin();

@@ -253,6 +253,77 @@ Deno.test("LogDatabase refuses a path that can't be a log database", () => {
   });
 });
 
+Deno.test("LogDatabase sets aside a file that is damaged", () => {
+  using scene = new Scene();
+  const log = scene.open();
+  log.add(LogLevel.WARNING, null, "before");
+  log.close();
+  const size = Deno.statSync(scene.path).size;
+  // As when a power failure kept some pages from the disk.
+  {
+    using file = Deno.openSync(scene.path, { write: true });
+    file.seekSync(100, Deno.SeekMode.Start);
+    file.writeSync(new Uint8Array(size - 100).fill(0x55));
+  }
+  const next = scene.open();
+  next.add(LogLevel.WARNING, null, "after");
+  next.close();
+  assert.deepEqual(scene.messages(), ["after"]);
+  assert.equal(scene.warnings.length, 1);
+  assert.match(scene.warnings[0] ?? "", /is damaged: .*: renamed to .*node\.log\.damaged$/);
+  assert.equal(Deno.statSync(`${scene.path}.damaged`).size, size);
+});
+
+Deno.test("LogDatabase sets aside a file of which it notices later that it is damaged", () => {
+  using scene = new Scene();
+  const log = scene.open();
+  for (let n = 0; n < 50; n++) log.add(LogLevel.INFO, null, `${n} ${"x".repeat(1000)}`);
+  log.flush();
+  {
+    using file = Deno.openSync(scene.path, { write: true });
+    const { size } = file.statSync();
+    for (let page = 1; page < size / 4096; page++) {
+      file.seekSync(page * 4096, Deno.SeekMode.Start);
+      file.writeSync(new Uint8Array(8).fill(0x55));
+    }
+  }
+  const other = new DatabaseSync(scene.path);
+  // What this process has in memory is not valid any more.
+  other.exec("PRAGMA user_version = 1");
+  other.close();
+  log.add(LogLevel.WARNING, null, "after");
+  log.close();
+  assert.deepEqual(scene.messages(), ["after"]);
+  assert.match(scene.warnings.join(), /is damaged/);
+});
+
+Deno.test("LogDatabase begins without a file that another process locks", () => {
+  using scene = new Scene();
+  scene.open().close();
+  const other = new DatabaseSync(scene.path);
+  other.exec("BEGIN IMMEDIATE");
+  const log = scene.open();
+  assert.match(scene.warnings.join(), /can't write to log database .* locked/);
+  other.exec("ROLLBACK");
+  other.close();
+  log.add(LogLevel.WARNING, null, "later");
+  log.close();
+  assert.deepEqual(scene.messages(), ["later"]);
+});
+
+Deno.test("two nodes may write to one file", () => {
+  using scene = new Scene();
+  const logs = [1, 2].map((nid) => {
+    const log = scene.open();
+    log.identify({ name: null, cluster: "c", nid });
+    return log;
+  });
+  for (const log of logs) log.add(LogLevel.WARNING, null, "text");
+  for (const log of logs) log.close();
+  assert.deepEqual(scene.rows("SELECT id, nid FROM node ORDER BY id"), [[0, 1], [1, 2]]);
+  assert.deepEqual(scene.warnings, []);
+});
+
 Deno.test("LogDatabase leaves the database of something else as it is", () => {
   using scene = new Scene();
   const db = new DatabaseSync(scene.path);
