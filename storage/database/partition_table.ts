@@ -87,13 +87,30 @@ export class PartitionTable {
     for (const [partition, tid] of rows) this.#own.set(asNumber(partition), stateOf(asBigInt(tid)));
   }
 
-  /** Renames the cells of this node; those that the new nid had are forgotten. */
-  rename(nid: Nid): Write[] {
+  /**
+   * Gives this node, which is a copy, cells of its own that are out of date from what it has on, as the
+   * master does. The cells of the other node remain: it may have taken part in commits since it was copied.
+   */
+  clone(nid: Nid): Write[] {
     const old = this.config.number("nid");
     if (old === null || old === nid) return [];
     return [
       write("DELETE FROM pt WHERE nid = ?", nid),
-      write("UPDATE pt SET nid = ? WHERE nid = ?", nid, old),
+      ...this.assigned().map((partition) =>
+        write(
+          `INSERT INTO pt SELECT \`partition\`, ?, CASE WHEN tid < 0 THEN ${LAST_TID_OF_PARTITION} ELSE tid END, ` +
+            "pack FROM pt WHERE `partition` = ? AND nid = ?",
+          nid,
+          partition,
+          partition,
+          partition,
+          old,
+        )
+      ),
+      write(
+        "UPDATE pt SET tid = CASE WHEN tid < 0 THEN tid ELSE 0 END, pack = NULL WHERE nid = ?",
+        old,
+      ),
     ];
   }
 

@@ -160,7 +160,7 @@ class SqlDatabase implements Database {
   }
 
   async setNid(nid: Nid): Promise<void> {
-    const writes = this.#table.rename(nid);
+    const writes = this.#table.clone(nid);
     await this.#context.queue.commit(...writes, this.#config.set("nid", nid));
     // A database that had no nid may have cells for it.
     await this.#table.load(this.#context.engine);

@@ -128,12 +128,26 @@ export function testPartitionTable(test: Register): void {
       await change(db, UP_TO_DATE, 65535);
     }));
 
-  test("setNid() renames the own cells", async (place) => {
+  test("setNid() gives a copy cells of its own, which have what was copied", async (place) => {
     await withInitialized(place, async (db) => {
-      await db.changePartitionTable(2, 1, [{ partition: 0, nid: 2, state: UP_TO_DATE }], false);
+      await db.changePartitionTable(2, 1, [
+        { partition: 0, nid: 2, state: UP_TO_DATE },
+        { partition: 1, nid: SELF, state: OUT_OF_DATE },
+      ], false);
+      await commit(db, 30, { 3: "x" });
       await db.setNid(5);
-      ok(db.isReadable(0) && db.isReadable(2));
+      ok(db.isAssigned(0) && db.isAssigned(2) && !db.isReadable(0) && !db.isReadable(2));
+      deepEqual([...await db.cells.resumePoints()], [[0, tid(30)], [1, tid(0)], [2, tid(0)]]);
+      deepEqual(await db.loadPartitionTable().then((table) => table?.cells.length), 7);
     });
-    deepEqual(await saved(place), [[0, 2, -1, null], [0, 5, -1, 0], [1, 5, -1, 0], [2, 5, -1, 0]]);
+    deepEqual(await saved(place), [
+      [0, SELF, -1, null],
+      [0, 2, -1, null],
+      [0, 5, 30, 0],
+      [1, SELF, 0, null],
+      [1, 5, 0, 0],
+      [2, SELF, -1, null],
+      [2, 5, 0, 0],
+    ]);
   });
 }
