@@ -292,7 +292,7 @@ export interface Database {
   dropUnfinished(): Promise<void>;
   /** Over readable partitions. */
   lastIds(): Promise<LastIds>;
-  /** Deletes, durably, all that is after `truncateTid` in assigned partitions, then clears it. */
+  /** Deletes, durably, all that is after `truncateTid` in all partitions, then clears it. */
   truncate(): Promise<void>;
   /** Pack orders with an id ≥ `minId` of readable partitions, by increasing id. */
   packOrders(minId: Tid): Promise<PackOrder[]>;
