@@ -22,6 +22,7 @@ import type { Connection } from "../../network/connection.ts";
 import {
   addTid,
   hexId,
+  MAX_TID,
   partitionOf,
   type Tid,
   toTid,
@@ -196,6 +197,7 @@ export class Fetch {
   ): Promise<void> {
     const { cells } = this.#database;
     const [partition, max, position] = [this.#partition, this.#max, this.#position];
+    checkPack(completedPack);
     const { excess, next } = this.#chunk.settle(sourceNext, toDelete);
     const [lost] = excess;
     if (lost !== undefined && position.resumed !== ZERO_TID) this.#diverges(toTid(lost));
@@ -253,6 +255,7 @@ export class Fetch {
       // After what was received has been written: it may be what is to be deleted.
       ({ completedPack }) =>
         this.#queue(async () => {
+          checkPack(completedPack);
           const compared = this.#sourcePack;
           if (completedPack === null || completedPack === compared) return this.#finish();
           this.#ownPack = compared > this.#ownPack ? compared : this.#ownPack;
@@ -310,24 +313,33 @@ export class Fetch {
           `its SHA-1 is not ${checksum.toHex()}`;
         throw new SourceError(text, true);
       }
+      if (!none && compression !== 0 && compression !== 1) {
+        throw new SourceError(`it sends an unknown compression, ${compression}`, true);
+      }
       const content = none ? null : { compression, checksum, data };
       this.#objects.push({ oid, tid, data: content, dataSerial });
       this.#received(data.length, this.#objects.length);
     });
   }
 
-  #objectsAnswered(
+  async #objectsAnswered(
     { nextTid, nextOid, toDelete }: AnswerArgsOf<"AskFetchObjects">,
   ): Promise<void> {
-    const { cells } = this.#database;
-    const [partition, max, position] = [this.#partition, this.#max, this.#position];
     const sourceNext = nextTid === null
       ? null
       : recordKey({ tid: nextTid, oid: nextOid ?? ZERO_OID });
     const { excess, next } = this.#chunk.settle(sourceNext, keysOf(toDelete));
-    const lost = excess.map(recordOf).find(({ tid }) => !this.#mayBePacked(tid));
-    if (lost !== undefined && position.resumed !== ZERO_TID) this.#diverges(lost.tid);
     this.#request = -1;
+    const lost = () => excess.map(recordOf).find(({ tid }) => !this.#mayBePacked(tid));
+    if (lost() !== undefined && this.#position.resumed !== ZERO_TID) {
+      // The source may have heard of a pack earlier than this node.
+      await this.#upToDate();
+      if (!this.#active) return;
+      const record = lost();
+      if (record !== undefined) this.#diverges(record.tid);
+    }
+    const { cells } = this.#database;
+    const [partition, max, position] = [this.#partition, this.#max, this.#position];
     this.#write();
     this.#queue(async () => {
       await cells.deleteObjects(partition, excess.map(recordOf));
@@ -376,6 +388,13 @@ export class Fetch {
     if (objects.length > 0) this.#queue(() => cells.addObjects(objects));
     // Even if it has failed: the connection may be needed for something else.
     this.#work = this.#work.then(() => this.#written(bytes));
+  }
+}
+
+/** @throws {SourceError} if no transaction can carry such an order: it would seem to be the last one. */
+function checkPack(pack: Tid | null): void {
+  if (pack !== null && pack > MAX_TID) {
+    throw new SourceError(`it claims to have executed pack ${hexId(pack)}`, true);
   }
 }
 

@@ -2,9 +2,20 @@
 
 import assert from "node:assert/strict";
 import { ErrorCode, NodeState } from "../../../protocol/enums.ts";
-import { ZERO_OID, ZERO_TID } from "../../../protocol/ids.ts";
+import { toTid, ZERO_OID, ZERO_TID } from "../../../protocol/ids.ts";
 import { CellState } from "../../../protocol/enums.ts";
-import { client, commit, oid, quiet, type Scene, SELF, tid, until } from "../support.ts";
+import {
+  bytes,
+  client,
+  commit,
+  oid,
+  quiet,
+  type Scene,
+  SELF,
+  sha1,
+  tid,
+  until,
+} from "../support.ts";
 import {
   answerUnfinished,
   change,
@@ -226,6 +237,22 @@ Deno.test("Replicator keeps objects that the source does not have, unless a pack
     });
     assert.equal(await done(scene), 301n);
     assert.deepEqual(await scene.held().database.tidsFrom(1, tid(1), tid(1000), 10), [101n, 103n]);
+  });
+});
+
+Deno.test("Replicator waits for news of packs before it says that objects are lost", async () => {
+  await withOutdatedCell(301, async (scene, other) => {
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: ZERO_TID });
+    const toDelete = new Map([[tid(103), [oid(3)]]]);
+    (await other.asked("AskFetchObjects")).from.answer({ nextTid: null, nextOid: null, toDelete });
+    // The master has said the same to the source, and is slower here.
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: tid(250) });
+    (await other.asked("AskFetchObjects")).from.answer(NO_MORE_OBJECTS);
+    assert.equal(await done(scene), 301n);
+    assert.equal(await dataOf(scene, 3), null);
   });
 });
 
@@ -470,6 +497,58 @@ Deno.test("Replicator tries again when a source sends what is out of place", asy
     assert.deepEqual(await scene.held().database.tidsFrom(1, tid(0), tid(999), 10), []);
   });
 });
+
+for (const compression of [2, 0x80, -1]) {
+  Deno.test(`Replicator refuses data with compression ${compression}`, async () => {
+    await withReplicas({ cells: CELLS, unfinished: { lastTid: 301 } }, async (scene, other) => {
+      (await other.asked("AskFetchTransactions")).from.answer(NO_MORE_TRANSACTIONS);
+      const objects = await other.asked("AskFetchObjects");
+      other.connection.push(objects.from.id, "AddObject", {
+        tid: tid(101),
+        oid: oid(1),
+        compression,
+        checksum: sha1(bytes("x")),
+        data: bytes("x"),
+        dataSerial: null,
+      });
+      objects.from.answer(NO_MORE_OBJECTS);
+      await until(
+        () => scene.log.lines.some((line) => /ERROR .* an unknown compression, /.test(line)),
+        "it is told",
+      );
+      assert.deepEqual(scene.master.all("NotifyPartitionCorrupted"), [{ partition: 1, nids: [2] }]);
+      assert.equal(await dataOf(scene, 1), null);
+    });
+  });
+}
+
+for (const during of ["metadata", "objects"]) {
+  Deno.test(`Replicator believes no pack that can't exist, with ${during}`, async () => {
+    await withReplicas({ cells: CELLS, unfinished: { lastTid: 301 } }, async (scene, other) => {
+      const impossible = { ...NO_MORE_TRANSACTIONS, completedPack: toTid(1n << 63n) };
+      const transactions = await other.asked("AskFetchTransactions");
+      if (during === "metadata") transactions.from.answer(impossible);
+      else {
+        transactions.from.answer({ ...NO_MORE_TRANSACTIONS, completedPack: ZERO_TID });
+        (await other.asked("AskFetchObjects")).from.answer(NO_MORE_OBJECTS);
+        scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+        (await other.asked("AskFetchTransactions")).from.answer(impossible);
+      }
+      await until(
+        () => scene.log.lines.some((line) => /ERROR .* claims to have executed pack/.test(line)),
+        "it is told",
+      );
+      await quiet();
+      assert.ok(!scene.master.names.includes("NotifyReplicationDone"));
+      await scene.clock.advance(60_000);
+      await feedNothing(other);
+      if (during === "objects") {
+        (await other.asked("AskFetchTransactions")).from.answer(NO_MORE_TRANSACTIONS);
+      }
+      assert.equal(await done(scene), 301n);
+    });
+  });
+}
 
 Deno.test("StopOperation ends replications, StartOperation begins them again", async () => {
   await withReplicas({ cells: CELLS, unfinished: { lastTid: 301 } }, async (scene, other) => {
