@@ -60,6 +60,8 @@ export interface Position {
   transactions: Tid;
   /** The first tid of which objects may be missing. */
   objects: Tid;
+  /** The last pack that this node knew when the comparison of these objects began, with any source. */
+  packs: Tid;
 }
 
 /** The replication of one partition from one source, up to a tid. */
@@ -240,6 +242,7 @@ export class Fetch {
     // An order that it has not finished may be begun, and have deleted some.
     if (pack <= this.#ownPack && this.#packs.last <= pack) return false;
     this.#position.objects = ZERO_TID;
+    this.#position.packs = this.#packs.last;
     return true;
   }
 
@@ -257,7 +260,9 @@ export class Fetch {
         this.#queue(async () => {
           checkPack(completedPack);
           const compared = this.#sourcePack;
-          if (completedPack === null || completedPack === compared) return this.#finish();
+          // What was received, maybe from another source, may be packed by an order heard of since.
+          const heard = this.#packs.last > this.#position.packs;
+          if (completedPack === null || completedPack === compared && !heard) return this.#finish();
           this.#ownPack = compared > this.#ownPack ? compared : this.#ownPack;
           if (!this.#sourcePacked(completedPack)) return this.#finish();
           await this.#database.flush();

@@ -95,10 +95,15 @@ export class Replicator {
   /** Cells have to be filled. */
   add(partitions: readonly number[]): void {
     if (partitions.length === 0) return;
-    const { database, master, outdated, watch } = this.#context;
+    const { database, master, outdated, packs, watch } = this.#context;
     const added: Progress[] = partitions.map((partition) => ({
       partition,
-      position: { resumed: ZERO_TID, transactions: ZERO_TID, objects: ZERO_TID },
+      position: {
+        resumed: ZERO_TID,
+        transactions: ZERO_TID,
+        objects: ZERO_TID,
+        packs: packs.last,
+      },
       loaded: false,
       waitsFor: "unknown",
       target: null,

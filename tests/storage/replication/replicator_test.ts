@@ -307,6 +307,44 @@ Deno.test("Replicator compares again when its source has heard of a pack before 
   });
 });
 
+Deno.test("Replicator compares all when a former source may have packed what it was sending", async () => {
+  const options = { cells: CELLS, others: [2, 3], unfinished: { lastTid: 301 } };
+  await withReplicas(options, async (scene, other, third) => {
+    const nothingPacked = { next: null, toDelete: [], completedPack: ZERO_TID };
+    (await third.asked("AskFetchTransactions")).from.answer(nothingPacked);
+    const objects = await third.asked("AskFetchObjects");
+    third.sendObject(objects, 101, 1, "deleted at 201");
+    objects.from.answer({ nextTid: tid(202), nextOid: oid(1), toDelete: new Map() });
+    // It has packed the deletion before it could send it, which this node was not told yet.
+    await third.asked("AskFetchObjects");
+    await quiet();
+    third.stop();
+    (await other.asked("AskFetchTransactions")).from.answer(nothingPacked);
+    const rest = await other.asked("AskFetchObjects");
+    assert.equal(rest.args.min, 202n);
+    rest.from.answer(NO_MORE_OBJECTS);
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    // This one has still everything.
+    (await other.asked("AskFetchTransactions")).from.answer(nothingPacked);
+    const again = await other.asked("AskFetchObjects");
+    assert.deepEqual([again.args.min, [...again.args.objects]], [ZERO_TID, [[101n, [1n]]]]);
+    other.connection.push(again.from.id, "AddObject", {
+      tid: tid(201),
+      oid: oid(1),
+      compression: 0,
+      checksum: new Uint8Array(20),
+      data: bytes(""),
+      dataSerial: null,
+    });
+    again.from.answer(NO_MORE_OBJECTS);
+    // Nothing new.
+    (await other.asked("AskFetchTransactions")).from.answer(nothingPacked);
+    assert.equal(await done(scene), 301n);
+    assert.equal(await dataOf(scene, 1), null);
+    assert.equal(await scene.held().database.lastSerial(oid(1)), 201n);
+  });
+});
+
 Deno.test("Replicator compares all when its source has begun a pack and not finished it", async () => {
   await withReplicas({ cells: [UP_TO_DATE, UP_TO_DATE] }, async (scene, other) => {
     const peer = await scene.connect(client(1));
