@@ -48,6 +48,7 @@ export class DataStore {
   readonly #nextIds = new Map<number, DataId>();
   /** Next id of chunks: 1 as long as there never was any. */
   #nextBigId = 1;
+  #era = 0;
   /** Changes whenever a row that is found now may be deleted by what is queued. */
   #epoch = 0;
   /** The store that is looking for duplicates: one at a time. */
@@ -163,6 +164,11 @@ export class DataStore {
     return { orphans, last: last === undefined ? null : asBigInt(last[0]) };
   }
 
+  /** Changes when all the volatile references are dropped: those from before must not be released. */
+  get era(): number {
+    return this.#era;
+  }
+
   /** Adds a volatile reference. */
   hold(id: DataId): void {
     this.#references.set(id, (this.#references.get(id) ?? 0) + 1);
@@ -182,6 +188,7 @@ export class DataStore {
   releaseAll(): DataId[] {
     const ids = [...this.#references.keys()];
     this.#references.clear();
+    this.#era++;
     return ids;
   }
 

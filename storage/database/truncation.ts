@@ -28,6 +28,8 @@ export async function truncate(
 ): Promise<void> {
   const tid = config.tid("truncate_tid");
   if (tid === null) return;
+  // Cells may have been filled until a moment ago, which reads do not see by themselves.
+  await context.queue.visible();
   for (let partition = 0; partition < table.partitions; partition++) {
     while (await deleteObjectsAfter(context, data, partition, tid, SLICE) === SLICE);
     while (await deleteTransactionsAfter(context, partition, tid, SLICE) === SLICE);

@@ -139,6 +139,9 @@ export class Fetch {
     await this.#outcome.promise;
   }
 
+  /** For what takes the database time: the cell may be truncated, dropped or given back meanwhile. */
+  readonly #wanted = (): boolean => this.#active;
+
   /** Gives up. What was received is kept. */
   stop(error: Error): void {
     if (!this.#active) return;
@@ -347,7 +350,8 @@ export class Fetch {
     const [partition, max, position] = [this.#partition, this.#max, this.#position];
     this.#write();
     this.#queue(async () => {
-      await cells.deleteObjects(partition, excess.map(recordOf));
+      await cells.deleteObjects(partition, excess.map(recordOf), this.#wanted);
+      if (!this.#active) return;
       const complete = next === null ? max : addTid(recordOf(next).tid, -1);
       position.objects = later(position.objects, addTid(complete, 1));
       cells.setResumePoint(partition, complete);
@@ -390,7 +394,7 @@ export class Fetch {
     this.#objects = [];
     this.#batchBytes = 0;
     if (transactions.length > 0) this.#queue(() => cells.addTransactions(transactions));
-    if (objects.length > 0) this.#queue(() => cells.addObjects(objects));
+    if (objects.length > 0) this.#queue(() => cells.addObjects(objects, this.#wanted));
     // Even if it has failed: the connection may be needed for something else.
     this.#work = this.#work.then(() => this.#written(bytes));
   }

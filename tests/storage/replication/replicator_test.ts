@@ -268,7 +268,7 @@ Deno.test("Replicator deletes what it received before the source packed it", asy
     const { cells } = scene.held().real;
     const { promise: written, resolve: write } = Promise.withResolvers<void>();
     const addObjects = cells.addObjects.bind(cells);
-    cells.addObjects = (added) => written.then(() => addObjects(added));
+    cells.addObjects = (added, wanted) => written.then(() => addObjects(added, wanted));
     scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
     await quiet();
     objects.from.answer(NO_MORE_OBJECTS);
@@ -535,6 +535,44 @@ Deno.test("Replicator tries again when a source sends what is out of place", asy
     assert.deepEqual(await scene.held().database.tidsFrom(1, tid(0), tid(999), 10), []);
   });
 });
+
+for (const method of ["addObjects", "deleteObjects"] as const) {
+  Deno.test(`Replicator writes nothing after the end of the operation: ${method}()`, async () => {
+    await withReplicas({ cells: [UP_TO_DATE, UP_TO_DATE] }, async (scene, other) => {
+      const peer = await scene.connect(client(1));
+      await commit(scene, peer, tid(101), oid(1), ZERO_TID, "in excess");
+      change(scene, 2, [1, SELF, DISCARDED]);
+      change(scene, 3, [1, SELF, OUT_OF_DATE]);
+      await answerUnfinished(scene, { lastTid: 301 });
+      const { cells } = scene.held().real;
+      // The database takes its time.
+      const { promise: ready, resolve: go } = Promise.withResolvers<void>();
+      const { promise: begun, resolve: begins } = Promise.withResolvers<void>();
+      const real = cells[method].bind(cells) as (...args: unknown[]) => Promise<void>;
+      const over: Promise<void>[] = [];
+      cells[method] = (...args: unknown[]) => {
+        begins();
+        over.push(ready.then(() => real(...args)));
+        return Promise.all(over).then(() => {});
+      };
+      (await other.asked("AskFetchTransactions")).from.answer(NO_MORE_TRANSACTIONS);
+      const objects = await other.asked("AskFetchObjects");
+      other.sendObject(objects, 201, 1, "too late");
+      const toDelete = new Map([[tid(101), [oid(1)]]]);
+      objects.from.answer({ nextTid: null, nextOid: null, toDelete });
+      await begun;
+      scene.master.notify("StopOperation", {});
+      await quiet();
+      go();
+      await Promise.all(over);
+      await quiet();
+      const records = await cells.records(1, { tid: tid(0), oid: oid(0) }, tid(999), 10);
+      const written = method === "addObjects" ? [101n] : [101n, 201n];
+      assert.deepEqual(records.map(({ tid }) => tid), written);
+      assert.deepEqual([...await cells.resumePoints()], [[1, ZERO_TID]]);
+    });
+  });
+}
 
 for (const compression of [2, 0x80, -1]) {
   Deno.test(`Replicator refuses data with compression ${compression}`, async () => {
