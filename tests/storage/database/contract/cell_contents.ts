@@ -169,6 +169,7 @@ export function testCellContents(test: Register): void {
       await db.setTruncateTid(tid(5));
       db.cells.addTransactions([transaction(12)]);
       await db.truncate();
+      deepEqual(await db.tidsFrom(0, tid(0), tid(100), 10), []);
       db.cells.addTransactions([transaction(15)]);
       const discarded = change(db, DISCARDED);
       await dropAll(db);
