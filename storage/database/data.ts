@@ -8,6 +8,7 @@
  */
 
 import assert from "node:assert/strict";
+import { hash } from "node:crypto";
 import type { Oid, Tid } from "../../protocol/ids.ts";
 import { checkStorable, type Context, isStorable } from "./context.ts";
 import {
@@ -116,26 +117,24 @@ export class DataStore {
   }
 
   /** Holds the data of the record (oid, serial) if it is what is expected, else returns `null`. */
-  async shareSame(
-    oid: Oid,
-    serial: Tid,
-    { checksum, compression }: ObjectData,
-  ): Promise<DataId | null> {
+  async shareSame(oid: Oid, serial: Tid, data: ObjectData): Promise<DataId | null> {
     if (!isStorable(serial)) return null;
     for (;;) {
       const epoch = this.#epoch;
       const [row] = await this.context.read(
-        "SELECT d.id, d.hash, d.compression FROM obj o JOIN data d ON d.id = o.data_id " +
+        "SELECT d.compression, d.hash, d.value, d.id FROM obj o JOIN data d ON d.id = o.data_id " +
           "WHERE o.`partition` = ? AND o.oid = ? AND o.tid = ?",
         this.table.partitionOf(oid),
         oid,
         serial,
       );
       if (row === undefined) return null;
-      const [id, hash, flags] = row;
-      if (((nullable(flags, asNumber) ?? 0) & ~BIG) !== compression) return null;
-      if (!sameBytes(asBytes(hash), checksum)) return null;
+      const [flags, hash, , id] = row;
+      if (((nullable(flags, asNumber) ?? 0) & ~BIG) !== data.compression) return null;
+      if (!sameBytes(asBytes(hash), data.checksum)) return null;
+      const found = await this.#decodeUndamaged(row);
       if (epoch !== this.#epoch) continue;
+      if (found === null || !sameBytes(found.data, data.data)) return null;
       this.hold(asBigInt(id));
       return asBigInt(id);
     }
@@ -262,12 +261,12 @@ export class DataStore {
     return data;
   }
 
-  /** Decodes a row, if it is not deleted meanwhile. */
-  async #decodeUnless(row: Row, epoch: number): Promise<ObjectData | null> {
+  /** Decodes a row, `null` if a part of it is missing: it may be deleted meanwhile. */
+  async #decodeUndamaged(row: Row): Promise<ObjectData | null> {
     try {
       return await this.decode(row);
     } catch (error) {
-      if (error instanceof MissingChunkError && epoch !== this.#epoch) return null;
+      if (error instanceof MissingChunkError) return null;
       throw error;
     }
   }
@@ -327,18 +326,30 @@ export class DataStore {
     assert(id !== undefined, "the ids of the partition must have been looked up");
     this.#nextIds.set(partition, id + 1n);
     this.hold(id);
-    const { bigData } = this.context.engine.dialect;
-    const sql = "INSERT INTO data VALUES (?, ?, ?, ?)";
-    const writes: Write[] = [];
-    if (bigData === null || data.byteLength < bigData.threshold) {
-      writes.push(write(sql, id, checksum, compression, data));
-    } else {
-      const { pointer, chunks } = this.#cut(data, bigData);
-      writes.push(chunks, write(sql, id, checksum, compression | BIG, pointer));
-    }
+    const { value, flag, chunks } = this.#encode(data);
+    const writes = [
+      ...chunks,
+      write("INSERT INTO data VALUES (?, ?, ?, ?)", id, checksum, compression | flag, value),
+    ];
     if (later === undefined) this.context.queue.write(...writes);
     else later.push(...writes);
     return id;
+  }
+
+  /** Gives a row its value back. The chunks of the damaged one are not looked for. */
+  #heal(id: DataId, data: Uint8Array): void {
+    const { value, chunks } = this.#encode(data);
+    this.context.queue.write(...chunks, write("UPDATE data SET value = ? WHERE id = ?", value, id));
+  }
+
+  /** Column `value` of some data, the flag in `compression`, and what writes its chunks. */
+  #encode(data: Uint8Array): { value: Uint8Array; flag: number; chunks: Write[] } {
+    const { bigData } = this.context.engine.dialect;
+    if (bigData === null || data.byteLength < bigData.threshold) {
+      return { value: data, flag: 0, chunks: [] };
+    }
+    const { pointer, chunks } = this.#cut(data, bigData);
+    return { value: pointer, flag: BIG, chunks: [chunks] };
   }
 
   /** Cuts a value in chunks with consecutive ids. */
@@ -368,17 +379,25 @@ export class DataStore {
         data.checksum,
         big ? data.compression | BIG : data.compression,
       );
-      const existing = row === undefined ? null : await this.#decodeUnless(row, epoch);
+      const existing = row === undefined ? null : await this.#decodeUndamaged(row);
       if (epoch !== this.#epoch) continue;
-      if (row === undefined || existing === null) return this.#insert(partition, data);
-      if (!sameBytes(existing.data, data.data)) {
-        throw new LimitError("deduplication: there is different data with the same SHA-1");
-      }
+      if (row === undefined) return this.#insert(partition, data);
       const id = asBigInt(row[3]);
+      if (existing === null || !sameBytes(existing.data, data.data)) {
+        // The data given has its checksum.
+        if (existing !== null && sameBytes(sha1(existing.data), data.checksum)) {
+          throw new LimitError("deduplication: there is different data with the same SHA-1");
+        }
+        this.#heal(id, data.data);
+      }
       this.hold(id);
       return id;
     }
   }
+}
+
+function sha1(data: Uint8Array): Uint8Array {
+  return hash("sha1", data, "buffer");
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -31,9 +31,10 @@ import {
 } from "../../protocol/ids.ts";
 import type { AnswerArgsOf, ArgsOf } from "../../protocol/messages.ts";
 import { isIntact, isNoData } from "../checksum.ts";
-import type { CopiedObject, CopiedTransaction, Database } from "../database/mod.ts";
+import type { CopiedObject, CopiedTransaction, Database, RecordId } from "../database/mod.ts";
 import type { Packs } from "../packs.ts";
 import { Chunk, DivergedError, SourceError } from "./chunk.ts";
+import { findDamaged } from "./damage.ts";
 import { grouped, type Key, keysOf, lastKey, recordKey, recordOf } from "./comparison.ts";
 
 /** Items compared at once. */
@@ -60,6 +61,8 @@ export interface Position {
   transactions: Tid;
   /** The first tid of which objects may be missing. */
   objects: Tid;
+  /** The first tid of which the data that is here may be damaged. */
+  verified: Tid;
   /** The last pack that this node knew when the comparison of these objects began, with any source. */
   packs: Tid;
 }
@@ -73,6 +76,7 @@ export class Fetch {
   readonly #position: Position;
   readonly #max: Tid;
   readonly #upToDate: () => Promise<unknown>;
+  readonly #turn: () => Promise<unknown>;
   readonly #outcome = Promise.withResolvers<void>();
   /** Everything that is done with the database, one after the other. Never rejects. */
   #work: Promise<void>;
@@ -92,6 +96,7 @@ export class Fetch {
    * @param position is advanced as the database is given data.
    * @param before resolves when nothing else changes the partition up to `max` any more.
    * @param upToDate resolves when this node has heard of all packs that others have heard of already.
+   * @param turn resolves when it is time to read some data that nobody waits for.
    */
   constructor(
     database: Database,
@@ -102,6 +107,7 @@ export class Fetch {
     max: Tid,
     before: Promise<unknown>,
     upToDate: () => Promise<unknown>,
+    turn: () => Promise<unknown>,
   ) {
     this.#database = database;
     this.#packs = packs;
@@ -110,6 +116,7 @@ export class Fetch {
     this.#position = position;
     this.#max = max;
     this.#upToDate = upToDate;
+    this.#turn = turn;
     this.#work = before.then(() => {}, () => {});
   }
 
@@ -293,12 +300,7 @@ export class Fetch {
   async #fetchObjects(first: Key): Promise<void> {
     const [partition, max] = [this.#partition, this.#max];
     const { tid: min, oid: minOid } = recordOf(first);
-    const own = await this.#database.cells.records(
-      partition,
-      { tid: min, oid: minOid },
-      max,
-      LENGTH,
-    );
+    const own = await this.#intactRecords({ tid: min, oid: minOid });
     if (!this.#active) return;
     this.#chunk = new Chunk(first, lastKey(max), own.map(recordKey), LENGTH);
     this.#request = this.#connection.request(
@@ -307,6 +309,22 @@ export class Fetch {
       (answer) => this.#guard(() => this.#objectsAnswered(answer)),
       this.#refused,
     );
+  }
+
+  /**
+   * The first records that the cell has. Those whose data is damaged are deleted, so that the source sends
+   * them: they may be why the cell is filled. What was received before is not read for that.
+   */
+  async #intactRecords(first: RecordId): Promise<RecordId[]> {
+    const { cells } = this.#database;
+    const [partition, max, { verified }] = [this.#partition, this.#max, this.#position];
+    for (;;) {
+      const records = await cells.records(partition, first, max, LENGTH);
+      const unknown = records.filter(({ tid }) => tid >= verified);
+      const damaged = await findDamaged(this.#database, unknown, this.#turn, this.#wanted);
+      if (damaged.length === 0) return records;
+      await cells.deleteObjects(partition, damaged, this.#wanted);
+    }
   }
 
   /** A record that the cell lacks. */
@@ -354,6 +372,7 @@ export class Fetch {
       if (!this.#active) return;
       const complete = next === null ? max : addTid(recordOf(next).tid, -1);
       position.objects = later(position.objects, addTid(complete, 1));
+      position.verified = later(position.verified, position.objects);
       cells.setResumePoint(partition, complete);
     });
     if (next !== null) return this.#fetchObjects(next);

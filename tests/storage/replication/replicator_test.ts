@@ -16,9 +16,11 @@ import {
   tid,
   until,
 } from "../support.ts";
+import { commitObjects } from "../database/support.ts";
 import {
   answerUnfinished,
   change,
+  CORRUPTED,
   DISCARDED,
   type FakeStorage,
   feedNothing,
@@ -533,6 +535,41 @@ Deno.test("Replicator tries again when a source sends what is out of place", asy
       "it is told",
     );
     assert.deepEqual(await scene.held().database.tidsFrom(1, tid(0), tid(999), 10), []);
+  });
+});
+
+Deno.test("Replicator replaces damaged data of a cell that is filled from the start", async () => {
+  await withReplicas({ cells: [UP_TO_DATE, UP_TO_DATE] }, async (scene, other) => {
+    const { real } = scene.held();
+    const store = (id: number, text: string, checksum = sha1(bytes(text))) =>
+      real.storeData(oid(id), { compression: 0, checksum, data: bytes(text) });
+    const ids = [await store(1, "wrong", sha1(bytes("right"))), await store(3, "intact")];
+    const objects = ids.map((dataId, i) => ({ oid: oid(1 + 2 * i), dataId, dataSerial: null }));
+    await commitObjects(real, 101, objects);
+    await commitObjects(real, 103, [{ oid: oid(1), dataId: ids[0] ?? null, dataSerial: tid(101) }]);
+    change(scene, 2, [1, SELF, CORRUPTED]);
+    change(scene, 3, [1, SELF, OUT_OF_DATE]);
+    await answerUnfinished(scene, { lastTid: 301 });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: ZERO_TID });
+    const chunk = await other.asked("AskFetchObjects");
+    assert.deepEqual([...chunk.args.objects], [[101n, [3n]]]);
+    const before = scene.held().calls("object");
+    other.sendObject(chunk, 101, 1, "right");
+    other.sendObject(chunk, 103, 1, "right");
+    chunk.from.answer(NO_MORE_OBJECTS);
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: tid(250) });
+    const again = await other.asked("AskFetchObjects");
+    assert.deepEqual([...again.args.objects], [[101n, [1n, 3n]], [103n, [1n]]]);
+    assert.equal(scene.held().calls("object"), before, "what was received is not read");
+    again.from.answer(NO_MORE_OBJECTS);
+    await done(scene);
+    assert.equal(await dataOf(scene, 1), "right");
+    assert.equal(await dataOf(scene, 3), "intact");
+    const { orphans } = await real.cells.orphans(-1n);
+    assert.deepEqual(orphans, []);
   });
 });
 
