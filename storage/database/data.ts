@@ -385,7 +385,7 @@ export class DataStore {
       const id = asBigInt(row[3]);
       if (existing === null || !sameBytes(existing.data, data.data)) {
         // The data given has its checksum.
-        if (existing !== null && sameBytes(sha1(existing.data), data.checksum)) {
+        if (existing !== null && sameBytes(hash("sha1", existing.data, "buffer"), data.checksum)) {
           throw new LimitError("deduplication: there is different data with the same SHA-1");
         }
         this.#heal(id, data.data);
@@ -394,10 +394,6 @@ export class DataStore {
       return id;
     }
   }
-}
-
-function sha1(data: Uint8Array): Uint8Array {
-  return hash("sha1", data, "buffer");
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -22,7 +22,6 @@ import type { Connection } from "../../network/connection.ts";
 import {
   addTid,
   hexId,
-  MAX_TID,
   partitionOf,
   type Tid,
   toTid,
@@ -30,12 +29,13 @@ import {
   ZERO_TID,
 } from "../../protocol/ids.ts";
 import type { AnswerArgsOf, ArgsOf } from "../../protocol/messages.ts";
-import { isIntact, isNoData } from "../checksum.ts";
 import type { CopiedObject, CopiedTransaction, Database, RecordId } from "../database/mod.ts";
 import type { Packs } from "../packs.ts";
+import { checkPack, contentOf } from "./checks.ts";
 import { Chunk, DivergedError, SourceError } from "./chunk.ts";
 import { findDamaged } from "./damage.ts";
 import { grouped, type Key, keysOf, lastKey, recordKey, recordOf } from "./comparison.ts";
+import { Unwritten } from "./unwritten.ts";
 
 /** Items compared at once. */
 const LENGTH = 1000;
@@ -44,11 +44,6 @@ const BATCH = 100;
 const BATCH_BYTES = 1 << 17;
 /** Bytes that an item takes in memory besides its data. */
 const OVERHEAD = 256;
-/**
- * Bytes received and not written yet before the source is not read any more, until half of them are
- * written. It is not much so that this node does not spend much time with them in one go.
- */
-const MAX_UNWRITTEN = 1 << 19;
 
 /** How far a cell is. */
 export interface Position {
@@ -89,8 +84,7 @@ export class Fetch {
   #transactions: CopiedTransaction[] = [];
   #objects: CopiedObject[] = [];
   #batchBytes = 0;
-  #unwritten = 0;
-  #paused = false;
+  readonly #unwritten: Unwritten;
 
   /**
    * @param position is advanced as the database is given data.
@@ -112,6 +106,7 @@ export class Fetch {
     this.#database = database;
     this.#packs = packs;
     this.#connection = connection;
+    this.#unwritten = new Unwritten(connection);
     this.#partition = partition;
     this.#position = position;
     this.#max = max;
@@ -330,20 +325,10 @@ export class Fetch {
   /** A record that the cell lacks. */
   addObject(args: ArgsOf<"AddObject">): void {
     this.#guard(() => {
-      const { oid, tid, compression, checksum, data, dataSerial } = args;
+      const { oid, tid, data, dataSerial } = args;
       this.#checkPartition(oid);
       if (!this.#chunk.accepts(recordKey(args))) return;
-      const none = isNoData(args);
-      if (!none && !isIntact(args)) {
-        const text = `its data of oid ${hexId(oid)} at ${hexId(tid)} is corrupted: ` +
-          `its SHA-1 is not ${checksum.toHex()}`;
-        throw new SourceError(text, true);
-      }
-      if (!none && compression !== 0 && compression !== 1) {
-        throw new SourceError(`it sends an unknown compression, ${compression}`, true);
-      }
-      const content = none ? null : { compression, checksum, data };
-      this.#objects.push({ oid, tid, data: content, dataSerial });
+      this.#objects.push({ oid, tid, data: contentOf(args), dataSerial });
       this.#received(data.length, this.#objects.length);
     });
   }
@@ -391,18 +376,8 @@ export class Fetch {
 
   #received(bytes: number, items: number): void {
     this.#batchBytes += bytes + OVERHEAD;
-    this.#unwritten += bytes + OVERHEAD;
+    this.#unwritten.add(bytes + OVERHEAD);
     if (items >= BATCH || this.#batchBytes > BATCH_BYTES) this.#write();
-    if (this.#unwritten <= MAX_UNWRITTEN || this.#paused) return;
-    this.#paused = true;
-    this.#connection.pause();
-  }
-
-  #written(bytes: number): void {
-    this.#unwritten -= bytes;
-    if (!this.#paused || this.#unwritten > MAX_UNWRITTEN / 2) return;
-    this.#paused = false;
-    this.#connection.resume();
   }
 
   /** Gives what was received to the database. */
@@ -415,14 +390,7 @@ export class Fetch {
     if (transactions.length > 0) this.#queue(() => cells.addTransactions(transactions));
     if (objects.length > 0) this.#queue(() => cells.addObjects(objects, this.#wanted));
     // Even if it has failed: the connection may be needed for something else.
-    this.#work = this.#work.then(() => this.#written(bytes));
-  }
-}
-
-/** @throws {SourceError} if no transaction can carry such an order: it would seem to be the last one. */
-function checkPack(pack: Tid | null): void {
-  if (pack !== null && pack > MAX_TID) {
-    throw new SourceError(`it claims to have executed pack ${hexId(pack)}`, true);
+    this.#work = this.#work.then(() => this.#unwritten.remove(bytes));
   }
 }
 
