@@ -24,6 +24,12 @@ export const MAX_DELAYED_BYTES = 256 << 20;
 /** A read that is ready to be executed. Never rejects. */
 export type Read = () => Promise<void>;
 
+interface WaitingRead {
+  readonly read: Read;
+  /** How many of those that may run at the same time it counts for. */
+  readonly weight: number;
+}
+
 /**
  * The flow of a connection.
  *
@@ -37,7 +43,7 @@ export class Flow {
   readonly #onRequest: () => void;
   #running = 0;
   #blocked = 0;
-  readonly #queue: Read[] = [];
+  readonly #queue: WaitingRead[] = [];
   #paused = false;
   #unwritten = 0;
   #delayedWrites = 0;
@@ -63,14 +69,15 @@ export class Flow {
     return this.#queue.length + this.#blocked + this.#delayedWrites;
   }
 
-  /** Executes a read, as soon as there are not too many. */
-  read(read: Read): void {
+  /**
+   * Executes a read, as soon as there are not too many.
+   *
+   * @param alone whether no other may run at the same time, as it takes much memory.
+   */
+  read(read: Read, alone = false): void {
     this.#onRequest();
-    if (this.#running < MAX_RUNNING_READS && !this.#connection.congested) this.#start(read);
-    else {
-      this.#queue.push(read);
-      this.#pauseOrResume();
-    }
+    this.#queue.push({ read, weight: alone ? MAX_RUNNING_READS : 1 });
+    this.#startReads();
   }
 
   /** A read waits for a commit. */
@@ -85,20 +92,20 @@ export class Flow {
     this.#pauseOrResume();
   }
 
-  #start(read: Read): void {
-    this.#running++;
+  #start({ read, weight }: WaitingRead): void {
+    this.#running += weight;
     read().then(() => {
-      this.#running--;
+      this.#running -= weight;
       if (this.#queue.length > 0) this.#startReads();
     });
   }
 
   #startReads(): void {
-    while (this.#running < MAX_RUNNING_READS && !this.#connection.congested) {
-      const read = this.#queue.shift();
-      if (read === undefined) break;
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      if (this.#running + next.weight > MAX_RUNNING_READS || this.#connection.congested) break;
+      this.#queue.shift();
       // An answer that nobody gets is not worth a read.
-      if (this.#connection.open) this.#start(read);
+      if (this.#connection.open) this.#start(next);
     }
     this.#pauseOrResume();
   }

@@ -179,7 +179,9 @@ export class Packer {
     deleted: (count: number) => void,
   ): Promise<boolean> {
     const { database, env } = this.#context;
-    const wanted = () => !this.#stopped && this.#mayPack(partition);
+    if (!this.#mayPack(partition)) return false;
+    // Who is fed from here relies on it that what has begun also ends, as long as the cell is read.
+    const wanted = () => !this.#stopped && database.isReadable(partition);
     const scope = { packTid, oids: oids && this.#oidsOf(partition, oids) };
     let position: PackPosition | null = PACK_START;
     while (position !== null) {
@@ -205,7 +207,10 @@ export class Packer {
       .sort((a, b) => a < b ? -1 : a > b ? 1 : 0);
   }
 
-  /** Cells that are not up to date get what others have packed, and those that feed are leaving. */
+  /**
+   * Whether a pack may begin: cells that are not up to date get what others have packed, and those that
+   * feed are leaving.
+   */
   #mayPack(partition: number): boolean {
     const { table, nid } = this.#context;
     return table.cellState(partition, nid) === CellState.UP_TO_DATE;

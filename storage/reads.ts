@@ -21,6 +21,8 @@ import { type UndoSerials, undoSerials } from "./undo.ts";
 
 /** Longest list in an answer, whatever is asked for. */
 export const MAX_LISTED = 1 << 20;
+/** A list that may be longer is made when the client waits for nothing else. */
+const LONG = 1 << 12;
 /** Objects of an undo examined at the same time. */
 const UNDO_BATCH = 100;
 const ZERO_HASH = new Uint8Array(20);
@@ -66,7 +68,7 @@ export class Reads {
       );
       if (history.length === 0) throw new Refusal(ErrorCode.OID_NOT_FOUND, hexId(oid));
       from.answer({ oid, history });
-    });
+    }, end - first);
   }
 
   /** The metadata of a transaction. */
@@ -107,6 +109,7 @@ export class Reads {
         checkReadable();
         from.answer({ tids });
       },
+      end - first,
     );
   }
 
@@ -123,7 +126,7 @@ export class Reads {
         () => this.database.tidsFrom(partition, min, max, limit),
       );
       from.answer({ tids });
-    });
+    }, length);
   }
 
   /** Objects that existed at some time, ascending. */
@@ -139,15 +142,16 @@ export class Reads {
         () => this.database.oidsFrom(partition, min, tid, limit),
       );
       from.answer(oids);
-    });
+    }, length);
   }
 
   /** What is needed to undo a transaction for some objects. */
   undoSerials(
     client: Client,
-    { ttid, ltid, undoneTid, oids }: ArgsOf<"AskObjectUndoSerial">,
+    { ttid, ltid, undoneTid, oids: asked }: ArgsOf<"AskObjectUndoSerial">,
     from: Request<"AskObjectUndoSerial">,
   ): void {
+    const oids = [...new Set(asked)];
     const { readLocks } = this.transactions;
     const blocked = () => oids.some((oid) => readLocks.hasObject(oid));
     this.#read(client, from, blocked, async () => {
@@ -157,7 +161,7 @@ export class Reads {
           oids.slice(i, i + UNDO_BATCH).map(async (oid) => {
             const history = await this.#ofCell(
               this.cells.partitionOf(oid),
-              () => this.database.undoHistory(oid, undoneTid),
+              () => this.database.undoHistory(oid, undoneTid, ltid),
             );
             if (history === null) return;
             const serials = undoSerials(history, undoneTid, ltid, this.#ownChange(ttid, oid));
@@ -217,17 +221,28 @@ export class Reads {
     return () => tid !== null && readLocks.hasTidUpTo(tid);
   }
 
-  /** Executes a read when it is not blocked, within the limits of the client. */
-  #read(client: Client, from: Command, blocked: () => boolean, read: () => Promise<void>): void {
+  /**
+   * Executes a read when it is not blocked, within the limits of the client.
+   *
+   * @param length of the list that it may give.
+   */
+  #read(
+    client: Client,
+    from: Command,
+    blocked: () => boolean,
+    read: () => Promise<void>,
+    length = 1,
+  ): void {
     const { flow, connection } = client;
+    const alone = length > LONG;
     const guarded = () => read().catch((error) => answerFailure(this.log, from, error));
-    if (!blocked()) return flow.read(guarded);
+    if (!blocked()) return flow.read(guarded, alone);
     flow.blocked();
     this.transactions.readLocks.delay({
       blocked: () => connection.open && blocked(),
       start() {
         flow.unblocked();
-        if (connection.open) flow.read(guarded);
+        if (connection.open) flow.read(guarded, alone);
       },
     });
   }

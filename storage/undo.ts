@@ -11,7 +11,10 @@ import type { Tid } from "../protocol/ids.ts";
 export interface UndoHistory {
   /** Revision before the one to undo. */
   readonly previous: Tid | null;
-  /** Revisions after it, ascending; `dataSerial` is set for those that are undos themselves. */
+  /**
+   * Revisions after it, ascending, at least undos, for which `dataSerial` is set, and the last one that
+   * the client may see.
+   */
   readonly later: readonly { readonly tid: Tid; readonly dataSerial: Tid | null }[];
 }
 

@@ -52,13 +52,19 @@ export interface CellContents {
   /**
    * Adds records that the cell does not have. To be called again once it has returned.
    *
+   * @param wanted asked at the last moment, as all that takes time: if it says no, no more is written.
+   *   Nor is it after `dropUnfinished`.
    * @throws {LimitError} (a rejection) if the database can't hold one of them.
    */
-  addObjects(objects: readonly CopiedObject[]): Promise<void>;
+  addObjects(objects: readonly CopiedObject[], wanted?: () => boolean): Promise<void>;
   /** Deletes transactions, with the pack orders they carry. */
   deleteTransactions(partition: number, tids: readonly Tid[]): void;
-  /** Deletes records, and the data that only they refer to. */
-  deleteObjects(partition: number, records: readonly RecordId[]): Promise<void>;
+  /** Deletes records, and the data that only they refer to, if that is still `wanted` in the end. */
+  deleteObjects(
+    partition: number,
+    records: readonly RecordId[],
+    wanted?: () => boolean,
+  ): Promise<void>;
   /** A cell was filled from one of which this is the last completed pack. */
   lowerPack(partition: number, pack: Tid): void;
   /** A cell was compared as a whole with one of which this is the last completed pack. */

@@ -8,6 +8,7 @@
  */
 
 import assert from "node:assert/strict";
+import { hash } from "node:crypto";
 import type { Oid, Tid } from "../../protocol/ids.ts";
 import { checkStorable, type Context, isStorable } from "./context.ts";
 import {
@@ -48,6 +49,7 @@ export class DataStore {
   readonly #nextIds = new Map<number, DataId>();
   /** Next id of chunks: 1 as long as there never was any. */
   #nextBigId = 1;
+  #era = 0;
   /** Changes whenever a row that is found now may be deleted by what is queued. */
   #epoch = 0;
   /** The store that is looking for duplicates: one at a time. */
@@ -115,26 +117,24 @@ export class DataStore {
   }
 
   /** Holds the data of the record (oid, serial) if it is what is expected, else returns `null`. */
-  async shareSame(
-    oid: Oid,
-    serial: Tid,
-    { checksum, compression }: ObjectData,
-  ): Promise<DataId | null> {
+  async shareSame(oid: Oid, serial: Tid, data: ObjectData): Promise<DataId | null> {
     if (!isStorable(serial)) return null;
     for (;;) {
       const epoch = this.#epoch;
       const [row] = await this.context.read(
-        "SELECT d.id, d.hash, d.compression FROM obj o JOIN data d ON d.id = o.data_id " +
+        "SELECT d.compression, d.hash, d.value, d.id FROM obj o JOIN data d ON d.id = o.data_id " +
           "WHERE o.`partition` = ? AND o.oid = ? AND o.tid = ?",
         this.table.partitionOf(oid),
         oid,
         serial,
       );
       if (row === undefined) return null;
-      const [id, hash, flags] = row;
-      if (((nullable(flags, asNumber) ?? 0) & ~BIG) !== compression) return null;
-      if (!sameBytes(asBytes(hash), checksum)) return null;
+      const [flags, hash, , id] = row;
+      if (((nullable(flags, asNumber) ?? 0) & ~BIG) !== data.compression) return null;
+      if (!sameBytes(asBytes(hash), data.checksum)) return null;
+      const found = await this.#decodeUndamaged(row);
       if (epoch !== this.#epoch) continue;
+      if (found === null || !sameBytes(found.data, data.data)) return null;
       this.hold(asBigInt(id));
       return asBigInt(id);
     }
@@ -163,6 +163,11 @@ export class DataStore {
     return { orphans, last: last === undefined ? null : asBigInt(last[0]) };
   }
 
+  /** Changes when all the volatile references are dropped: those from before must not be released. */
+  get era(): number {
+    return this.#era;
+  }
+
   /** Adds a volatile reference. */
   hold(id: DataId): void {
     this.#references.set(id, (this.#references.get(id) ?? 0) + 1);
@@ -182,6 +187,7 @@ export class DataStore {
   releaseAll(): DataId[] {
     const ids = [...this.#references.keys()];
     this.#references.clear();
+    this.#era++;
     return ids;
   }
 
@@ -255,12 +261,12 @@ export class DataStore {
     return data;
   }
 
-  /** Decodes a row, if it is not deleted meanwhile. */
-  async #decodeUnless(row: Row, epoch: number): Promise<ObjectData | null> {
+  /** Decodes a row, `null` if a part of it is missing: it may be deleted meanwhile. */
+  async #decodeUndamaged(row: Row): Promise<ObjectData | null> {
     try {
       return await this.decode(row);
     } catch (error) {
-      if (error instanceof MissingChunkError && epoch !== this.#epoch) return null;
+      if (error instanceof MissingChunkError) return null;
       throw error;
     }
   }
@@ -320,18 +326,30 @@ export class DataStore {
     assert(id !== undefined, "the ids of the partition must have been looked up");
     this.#nextIds.set(partition, id + 1n);
     this.hold(id);
-    const { bigData } = this.context.engine.dialect;
-    const sql = "INSERT INTO data VALUES (?, ?, ?, ?)";
-    const writes: Write[] = [];
-    if (bigData === null || data.byteLength < bigData.threshold) {
-      writes.push(write(sql, id, checksum, compression, data));
-    } else {
-      const { pointer, chunks } = this.#cut(data, bigData);
-      writes.push(chunks, write(sql, id, checksum, compression | BIG, pointer));
-    }
+    const { value, flag, chunks } = this.#encode(data);
+    const writes = [
+      ...chunks,
+      write("INSERT INTO data VALUES (?, ?, ?, ?)", id, checksum, compression | flag, value),
+    ];
     if (later === undefined) this.context.queue.write(...writes);
     else later.push(...writes);
     return id;
+  }
+
+  /** Gives a row its value back. The chunks of the damaged one are not looked for. */
+  #heal(id: DataId, data: Uint8Array): void {
+    const { value, chunks } = this.#encode(data);
+    this.context.queue.write(...chunks, write("UPDATE data SET value = ? WHERE id = ?", value, id));
+  }
+
+  /** Column `value` of some data, the flag in `compression`, and what writes its chunks. */
+  #encode(data: Uint8Array): { value: Uint8Array; flag: number; chunks: Write[] } {
+    const { bigData } = this.context.engine.dialect;
+    if (bigData === null || data.byteLength < bigData.threshold) {
+      return { value: data, flag: 0, chunks: [] };
+    }
+    const { pointer, chunks } = this.#cut(data, bigData);
+    return { value: pointer, flag: BIG, chunks: [chunks] };
   }
 
   /** Cuts a value in chunks with consecutive ids. */
@@ -361,13 +379,17 @@ export class DataStore {
         data.checksum,
         big ? data.compression | BIG : data.compression,
       );
-      const existing = row === undefined ? null : await this.#decodeUnless(row, epoch);
+      const existing = row === undefined ? null : await this.#decodeUndamaged(row);
       if (epoch !== this.#epoch) continue;
-      if (row === undefined || existing === null) return this.#insert(partition, data);
-      if (!sameBytes(existing.data, data.data)) {
-        throw new LimitError("deduplication: there is different data with the same SHA-1");
-      }
+      if (row === undefined) return this.#insert(partition, data);
       const id = asBigInt(row[3]);
+      if (existing === null || !sameBytes(existing.data, data.data)) {
+        // The data given has its checksum.
+        if (existing !== null && sameBytes(hash("sha1", existing.data, "buffer"), data.checksum)) {
+          throw new LimitError("deduplication: there is different data with the same SHA-1");
+        }
+        this.#heal(id, data.data);
+      }
       this.hold(id);
       return id;
     }

@@ -292,7 +292,7 @@ export interface Database {
   dropUnfinished(): Promise<void>;
   /** Over readable partitions. */
   lastIds(): Promise<LastIds>;
-  /** Deletes, durably, all that is after `truncateTid` in assigned partitions, then clears it. */
+  /** Deletes, durably, all that is after `truncateTid` in all partitions, then clears it. */
   truncate(): Promise<void>;
   /** Pack orders with an id ≥ `minId` of readable partitions, by increasing id. */
   packOrders(minId: Tid): Promise<PackOrder[]>;
@@ -355,9 +355,9 @@ export interface Database {
   ): Promise<{ readonly next: Oid | null; readonly oids: Oid[] }>;
   /**
    * The revisions needed to undo `undone` for one object: whether it wrote the object, the previous
-   * revision, and all later ones ascending.
+   * revision, and of the later ones, ascending, those made by undo and the last one before `snapshot`.
    */
-  undoHistory(oid: Oid, undone: Tid): Promise<
+  undoHistory(oid: Oid, undone: Tid, snapshot: Tid): Promise<
     {
       readonly previous: Tid | null;
       readonly later: readonly { readonly tid: Tid; readonly dataSerial: Tid | null }[];

@@ -10,6 +10,7 @@ import type { Engine } from "./sql.ts";
 import { openSqlDatabase } from "./sql_database.ts";
 import { openSqlite } from "./sqlite.ts";
 
+export { MissingChunkError } from "./data.ts";
 export * from "./database.ts";
 
 /** Names of back-ends; `MySQLdb` and `PyMySQL` are other names of `MySQL`. */

@@ -168,9 +168,9 @@ class MysqlEngine implements Engine {
     }
   }
 
-  /** Executes writes in a transaction that remains to be committed. */
+  /** Executes writes in a transaction, which begins with the first one and remains to be committed. */
   async #execute(connection: MysqlConnection, writes: readonly Write[]): Promise<void> {
-    const results = [connection.query("START TRANSACTION", [])];
+    const results: Promise<unknown>[] = [];
     for (const write of writes) {
       for (const { sql, parameters } of splitInserts(write, this.#maxPacket)) {
         results.push(connection.query(sql, parameters));
@@ -216,6 +216,9 @@ class MysqlEngine implements Engine {
     try {
       await this.#check(connection);
       if (rocks) await connection.query("SET SESSION rocksdb_max_row_locks = 1073741824", []);
+      // If the server rolls back a transaction, what was sent after that belongs to another one, and is
+      // rolled back as well instead of being committed statement by statement.
+      await connection.query("SET SESSION autocommit = 0", []);
       return connection;
     } catch (error) {
       await connection.close();

@@ -32,7 +32,7 @@ export class Reads {
   readonly #history: string;
   readonly #lastSerial: string;
   readonly #serialBefore: string;
-  readonly #recordsSince: string;
+  readonly #undosSince: string;
   readonly #oids: string;
 
   constructor(
@@ -57,7 +57,10 @@ export class Reads {
     const ofObject = `FROM obj ${byOid} WHERE \`partition\` = ? AND oid = ?`;
     this.#lastSerial = `SELECT tid ${ofObject} ORDER BY tid DESC LIMIT 1`;
     this.#serialBefore = `SELECT tid ${ofObject} AND tid < ? ORDER BY tid DESC LIMIT 1`;
-    this.#recordsSince = `SELECT tid, value_tid ${ofObject} AND tid >= ? ORDER BY tid`;
+    // Histories may be very long, undos are few.
+    this.#undosSince = `SELECT tid, value_tid ${ofObject} AND tid >= ? ` +
+      `AND (tid = ? OR value_tid IS NOT NULL OR tid = (SELECT MAX(tid) ${ofObject} AND tid < ?)) ` +
+      "ORDER BY tid";
     // `+tid` keeps SQLite from using the index by tid.
     this.#oids = `SELECT o.oid, o.data_id FROM (SELECT oid, MAX(tid) AS tid FROM obj ${byOid} ` +
       "WHERE `partition` = ? AND oid >= ? AND +tid <= ? GROUP BY oid ORDER BY oid LIMIT ?) l " +
@@ -223,16 +226,20 @@ export class Reads {
   }
 
   /** See `Database.undoHistory`. */
-  async undoHistory(oid: Oid, undone: Tid): Promise<UndoHistory> {
+  async undoHistory(oid: Oid, undone: Tid, snapshot: Tid): Promise<UndoHistory> {
     if (!isStorable(oid) || !isStorable(undone)) return null;
     await this.context.objectVisible(oid);
     const partition = this.table.partitionOf(oid);
     const [[record, ...later], [previous]] = await Promise.all([
       this.context.read(
-        this.#recordsSince,
+        this.#undosSince,
         partition,
         oid,
         undone,
+        undone,
+        partition,
+        oid,
+        clampBound(snapshot),
       ),
       this.context.read(
         this.#serialBefore,

@@ -30,7 +30,7 @@ export class SqlCellContents implements CellContents {
   readonly #copyPace = new Pace();
   readonly #dropPace = new Pace();
   readonly #searchPace = new Pace();
-  /** Position of the last record that was added. */
+  /** Position of the last item that was added. */
   #added = 0;
 
   constructor(
@@ -114,25 +114,30 @@ export class SqlCellContents implements CellContents {
     if (packs.length > 0) {
       writes.push({ sql: "REPLACE INTO pack VALUES (?, ?, ?, ?, ?)", rows: packs });
     }
-    this.context.queue.write(...writes);
+    this.#added = this.context.queue.write(...writes);
   }
 
-  async addObjects(objects: readonly CopiedObject[]): Promise<void> {
-    for (let i = 0; i < objects.length;) {
+  async addObjects(
+    objects: readonly CopiedObject[],
+    wanted: () => boolean = always,
+  ): Promise<void> {
+    for (let i = 0; i < objects.length && wanted();) {
       const slice = objects.slice(i, i + this.#copyPace.rows);
       i += slice.length;
-      await this.#addSlice(slice);
+      await this.#addSlice(slice, wanted);
     }
   }
 
-  async #addSlice(objects: readonly CopiedObject[]): Promise<void> {
-    const { queue } = this.context;
+  async #addSlice(objects: readonly CopiedObject[], wanted: () => boolean): Promise<void> {
+    const { context: { queue }, data: store } = this;
+    const { era } = store;
     const writes: Write[] = [];
     const rows: Row[] = [];
     const held: DataId[] = [];
     const added = new Map<Oid, { tid: Tid; id: DataId; object: CopiedObject }[]>();
     try {
       for (const object of objects) {
+        if (!wanted()) break;
         const { oid, tid, data, dataSerial } = object;
         checkStorable(oid, tid, dataSerial ?? ZERO_OID);
         let id: DataId | null = null;
@@ -151,11 +156,17 @@ export class SqlCellContents implements CellContents {
       }
     } finally {
       if (rows.length > 0) writes.push({ sql: "REPLACE INTO obj VALUES (?, ?, ?, ?, ?)", rows });
+      let done = false;
       const time = await queue.inBackground(() => {
-        this.#added = queue.write(...writes);
-        this.data.release(held);
+        // What was held is not any more: others may hold it.
+        if (era !== store.era) return;
+        done = wanted();
+        if (done) this.#added = queue.write(...writes);
+        store.release(held);
+        // Deduplicated data is stored already.
+        if (!done) queue.write(...store.prune(held));
       });
-      this.#copyPace.took(time, queue.commitTime);
+      if (done) this.#copyPace.took(time, queue.commitTime);
     }
   }
 
@@ -187,7 +198,11 @@ export class SqlCellContents implements CellContents {
     ));
   }
 
-  async deleteObjects(partition: number, records: readonly RecordId[]): Promise<void> {
+  async deleteObjects(
+    partition: number,
+    records: readonly RecordId[],
+    wanted: () => boolean = always,
+  ): Promise<void> {
     if (records.length === 0) return;
     const { queue, unlocked } = this.context;
     await queue.visible();
@@ -202,6 +217,7 @@ export class SqlCellContents implements CellContents {
       const id = row === undefined ? null : nullable(row[0], asBigInt);
       if (id !== null) ids.push(id);
     }
+    if (!wanted()) return;
     unlocked.addAll(queue.write(
       {
         sql: "DELETE FROM obj WHERE `partition` = ? AND oid = ? AND tid = ?",
@@ -238,6 +254,8 @@ export class SqlCellContents implements CellContents {
       this.#dropPace.took(time, queue.commitTime);
     };
     const { rows } = this.#dropPace;
+    // It may have been filled until a moment ago.
+    await queue.visible(this.#added);
     const deleted = await deleteObjectsAfter(context, data, partition, EVERYTHING, rows, execute) ||
       await deleteTransactionsAfter(context, partition, EVERYTHING, rows, execute);
     if (!table.isDiscarded(partition)) return 0;
@@ -260,6 +278,8 @@ export class SqlCellContents implements CellContents {
     if (ids.length > 0) await queue.inBackground(() => queue.write(...this.data.prune(ids)));
   }
 }
+
+const always = (): boolean => true;
 
 function nullableFlag(value: boolean | null): number | null {
   return value === null ? null : value ? 1 : 0;

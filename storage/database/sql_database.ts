@@ -321,7 +321,7 @@ class SqlDatabase implements Database {
     return this.#reads.oidsFrom(partition, minOid, tid, length);
   }
 
-  undoHistory(oid: Oid, undone: Tid) {
-    return this.#reads.undoHistory(oid, undone);
+  undoHistory(oid: Oid, undone: Tid, snapshot: Tid) {
+    return this.#reads.undoHistory(oid, undone, snapshot);
   }
 }

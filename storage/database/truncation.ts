@@ -14,7 +14,12 @@ import { write } from "./sql.ts";
 /** Records deleted by one commit. */
 const SLICE = 1000;
 
-/** See `Database.truncate`. After a crash it is simply done again. */
+/**
+ * See `Database.truncate`. After a crash it is simply done again.
+ *
+ * Partitions without cell here are concerned as well: their data may not be deleted yet, or be kept,
+ * when they are given back to this node.
+ */
 export async function truncate(
   context: Context,
   config: Config,
@@ -23,7 +28,9 @@ export async function truncate(
 ): Promise<void> {
   const tid = config.tid("truncate_tid");
   if (tid === null) return;
-  for (const partition of table.assigned()) {
+  // Cells may have been filled until a moment ago, which reads do not see by themselves.
+  await context.queue.visible();
+  for (let partition = 0; partition < table.partitions; partition++) {
     while (await deleteObjectsAfter(context, data, partition, tid, SLICE) === SLICE);
     while (await deleteTransactionsAfter(context, partition, tid, SLICE) === SLICE);
     deletePacksAfter(context, table.partitions, partition, tid);

@@ -29,11 +29,13 @@ import {
   ZERO_TID,
 } from "../../protocol/ids.ts";
 import type { AnswerArgsOf, ArgsOf } from "../../protocol/messages.ts";
-import { isIntact, isNoData } from "../checksum.ts";
-import type { CopiedObject, CopiedTransaction, Database } from "../database/mod.ts";
+import type { CopiedObject, CopiedTransaction, Database, RecordId } from "../database/mod.ts";
 import type { Packs } from "../packs.ts";
+import { checkPack, contentOf } from "./checks.ts";
 import { Chunk, DivergedError, SourceError } from "./chunk.ts";
+import { findDamaged } from "./damage.ts";
 import { grouped, type Key, keysOf, lastKey, recordKey, recordOf } from "./comparison.ts";
+import { Unwritten } from "./unwritten.ts";
 
 /** Items compared at once. */
 const LENGTH = 1000;
@@ -42,11 +44,6 @@ const BATCH = 100;
 const BATCH_BYTES = 1 << 17;
 /** Bytes that an item takes in memory besides its data. */
 const OVERHEAD = 256;
-/**
- * Bytes received and not written yet before the source is not read any more, until half of them are
- * written. It is not much so that this node does not spend much time with them in one go.
- */
-const MAX_UNWRITTEN = 1 << 19;
 
 /** How far a cell is. */
 export interface Position {
@@ -59,6 +56,10 @@ export interface Position {
   transactions: Tid;
   /** The first tid of which objects may be missing. */
   objects: Tid;
+  /** The first tid of which the data that is here may be damaged. */
+  verified: Tid;
+  /** The last pack that this node knew when the comparison of these objects began, with any source. */
+  packs: Tid;
 }
 
 /** The replication of one partition from one source, up to a tid. */
@@ -70,6 +71,7 @@ export class Fetch {
   readonly #position: Position;
   readonly #max: Tid;
   readonly #upToDate: () => Promise<unknown>;
+  readonly #turn: () => Promise<unknown>;
   readonly #outcome = Promise.withResolvers<void>();
   /** Everything that is done with the database, one after the other. Never rejects. */
   #work: Promise<void>;
@@ -82,13 +84,13 @@ export class Fetch {
   #transactions: CopiedTransaction[] = [];
   #objects: CopiedObject[] = [];
   #batchBytes = 0;
-  #unwritten = 0;
-  #paused = false;
+  readonly #unwritten: Unwritten;
 
   /**
    * @param position is advanced as the database is given data.
    * @param before resolves when nothing else changes the partition up to `max` any more.
    * @param upToDate resolves when this node has heard of all packs that others have heard of already.
+   * @param turn resolves when it is time to read some data that nobody waits for.
    */
   constructor(
     database: Database,
@@ -99,14 +101,17 @@ export class Fetch {
     max: Tid,
     before: Promise<unknown>,
     upToDate: () => Promise<unknown>,
+    turn: () => Promise<unknown>,
   ) {
     this.#database = database;
     this.#packs = packs;
     this.#connection = connection;
+    this.#unwritten = new Unwritten(connection);
     this.#partition = partition;
     this.#position = position;
     this.#max = max;
     this.#upToDate = upToDate;
+    this.#turn = turn;
     this.#work = before.then(() => {}, () => {});
   }
 
@@ -135,6 +140,9 @@ export class Fetch {
     });
     await this.#outcome.promise;
   }
+
+  /** For what takes the database time: the cell may be truncated, dropped or given back meanwhile. */
+  readonly #wanted = (): boolean => this.#active;
 
   /** Gives up. What was received is kept. */
   stop(error: Error): void {
@@ -196,6 +204,7 @@ export class Fetch {
   ): Promise<void> {
     const { cells } = this.#database;
     const [partition, max, position] = [this.#partition, this.#max, this.#position];
+    checkPack(completedPack);
     const { excess, next } = this.#chunk.settle(sourceNext, toDelete);
     const [lost] = excess;
     if (lost !== undefined && position.resumed !== ZERO_TID) this.#diverges(toTid(lost));
@@ -238,6 +247,7 @@ export class Fetch {
     // An order that it has not finished may be begun, and have deleted some.
     if (pack <= this.#ownPack && this.#packs.last <= pack) return false;
     this.#position.objects = ZERO_TID;
+    this.#position.packs = this.#packs.last;
     return true;
   }
 
@@ -253,8 +263,11 @@ export class Fetch {
       // After what was received has been written: it may be what is to be deleted.
       ({ completedPack }) =>
         this.#queue(async () => {
+          checkPack(completedPack);
           const compared = this.#sourcePack;
-          if (completedPack === null || completedPack === compared) return this.#finish();
+          // What was received, maybe from another source, may be packed by an order heard of since.
+          const heard = this.#packs.last > this.#position.packs;
+          if (completedPack === null || completedPack === compared && !heard) return this.#finish();
           this.#ownPack = compared > this.#ownPack ? compared : this.#ownPack;
           if (!this.#sourcePacked(completedPack)) return this.#finish();
           await this.#database.flush();
@@ -282,12 +295,7 @@ export class Fetch {
   async #fetchObjects(first: Key): Promise<void> {
     const [partition, max] = [this.#partition, this.#max];
     const { tid: min, oid: minOid } = recordOf(first);
-    const own = await this.#database.cells.records(
-      partition,
-      { tid: min, oid: minOid },
-      max,
-      LENGTH,
-    );
+    const own = await this.#intactRecords({ tid: min, oid: minOid });
     if (!this.#active) return;
     this.#chunk = new Chunk(first, lastKey(max), own.map(recordKey), LENGTH);
     this.#request = this.#connection.request(
@@ -298,41 +306,58 @@ export class Fetch {
     );
   }
 
+  /**
+   * The first records that the cell has. Those whose data is damaged are deleted, so that the source sends
+   * them: they may be why the cell is filled. What was received before is not read for that.
+   */
+  async #intactRecords(first: RecordId): Promise<RecordId[]> {
+    const { cells } = this.#database;
+    const [partition, max, { verified }] = [this.#partition, this.#max, this.#position];
+    for (;;) {
+      const records = await cells.records(partition, first, max, LENGTH);
+      const unknown = records.filter(({ tid }) => tid >= verified);
+      const damaged = await findDamaged(this.#database, unknown, this.#turn, this.#wanted);
+      if (damaged.length === 0) return records;
+      await cells.deleteObjects(partition, damaged, this.#wanted);
+    }
+  }
+
   /** A record that the cell lacks. */
   addObject(args: ArgsOf<"AddObject">): void {
     this.#guard(() => {
-      const { oid, tid, compression, checksum, data, dataSerial } = args;
+      const { oid, tid, data, dataSerial } = args;
       this.#checkPartition(oid);
       if (!this.#chunk.accepts(recordKey(args))) return;
-      const none = isNoData(args);
-      if (!none && !isIntact(args)) {
-        const text = `its data of oid ${hexId(oid)} at ${hexId(tid)} is corrupted: ` +
-          `its SHA-1 is not ${checksum.toHex()}`;
-        throw new SourceError(text, true);
-      }
-      const content = none ? null : { compression, checksum, data };
-      this.#objects.push({ oid, tid, data: content, dataSerial });
+      this.#objects.push({ oid, tid, data: contentOf(args), dataSerial });
       this.#received(data.length, this.#objects.length);
     });
   }
 
-  #objectsAnswered(
+  async #objectsAnswered(
     { nextTid, nextOid, toDelete }: AnswerArgsOf<"AskFetchObjects">,
   ): Promise<void> {
-    const { cells } = this.#database;
-    const [partition, max, position] = [this.#partition, this.#max, this.#position];
     const sourceNext = nextTid === null
       ? null
       : recordKey({ tid: nextTid, oid: nextOid ?? ZERO_OID });
     const { excess, next } = this.#chunk.settle(sourceNext, keysOf(toDelete));
-    const lost = excess.map(recordOf).find(({ tid }) => !this.#mayBePacked(tid));
-    if (lost !== undefined && position.resumed !== ZERO_TID) this.#diverges(lost.tid);
     this.#request = -1;
+    const lost = () => excess.map(recordOf).find(({ tid }) => !this.#mayBePacked(tid));
+    if (lost() !== undefined && this.#position.resumed !== ZERO_TID) {
+      // The source may have heard of a pack earlier than this node.
+      await this.#upToDate();
+      if (!this.#active) return;
+      const record = lost();
+      if (record !== undefined) this.#diverges(record.tid);
+    }
+    const { cells } = this.#database;
+    const [partition, max, position] = [this.#partition, this.#max, this.#position];
     this.#write();
     this.#queue(async () => {
-      await cells.deleteObjects(partition, excess.map(recordOf));
+      await cells.deleteObjects(partition, excess.map(recordOf), this.#wanted);
+      if (!this.#active) return;
       const complete = next === null ? max : addTid(recordOf(next).tid, -1);
       position.objects = later(position.objects, addTid(complete, 1));
+      position.verified = later(position.verified, position.objects);
       cells.setResumePoint(partition, complete);
     });
     if (next !== null) return this.#fetchObjects(next);
@@ -351,18 +376,8 @@ export class Fetch {
 
   #received(bytes: number, items: number): void {
     this.#batchBytes += bytes + OVERHEAD;
-    this.#unwritten += bytes + OVERHEAD;
+    this.#unwritten.add(bytes + OVERHEAD);
     if (items >= BATCH || this.#batchBytes > BATCH_BYTES) this.#write();
-    if (this.#unwritten <= MAX_UNWRITTEN || this.#paused) return;
-    this.#paused = true;
-    this.#connection.pause();
-  }
-
-  #written(bytes: number): void {
-    this.#unwritten -= bytes;
-    if (!this.#paused || this.#unwritten > MAX_UNWRITTEN / 2) return;
-    this.#paused = false;
-    this.#connection.resume();
   }
 
   /** Gives what was received to the database. */
@@ -373,9 +388,9 @@ export class Fetch {
     this.#objects = [];
     this.#batchBytes = 0;
     if (transactions.length > 0) this.#queue(() => cells.addTransactions(transactions));
-    if (objects.length > 0) this.#queue(() => cells.addObjects(objects));
+    if (objects.length > 0) this.#queue(() => cells.addObjects(objects, this.#wanted));
     // Even if it has failed: the connection may be needed for something else.
-    this.#work = this.#work.then(() => this.#written(bytes));
+    this.#work = this.#work.then(() => this.#unwritten.remove(bytes));
   }
 }
 

@@ -17,6 +17,7 @@ import { CellState } from "../../protocol/enums.ts";
 import { addTid, hexId, type Tid, ZERO_TID } from "../../protocol/ids.ts";
 import { type Nid, nodeName } from "../../protocol/nodes.ts";
 import { type Database, DatabaseError, LimitError } from "../database/mod.ts";
+import type { LowPriority } from "../low_priority.ts";
 import type { Packs } from "../packs.ts";
 import type { ReadLocks } from "../read_locks.ts";
 import type { Watch } from "../transactions.ts";
@@ -38,6 +39,7 @@ export interface ReplicatorContext {
   readonly outdated: OutdatedCells;
   readonly readLocks: ReadLocks;
   readonly packs: Packs;
+  readonly priority: LowPriority;
   readonly watch: Watch;
 }
 
@@ -95,10 +97,16 @@ export class Replicator {
   /** Cells have to be filled. */
   add(partitions: readonly number[]): void {
     if (partitions.length === 0) return;
-    const { database, master, outdated, watch } = this.#context;
+    const { database, master, outdated, packs, watch } = this.#context;
     const added: Progress[] = partitions.map((partition) => ({
       partition,
-      position: { resumed: ZERO_TID, transactions: ZERO_TID, objects: ZERO_TID },
+      position: {
+        resumed: ZERO_TID,
+        transactions: ZERO_TID,
+        objects: ZERO_TID,
+        verified: ZERO_TID,
+        packs: packs.last,
+      },
       loaded: false,
       waitsFor: "unknown",
       target: null,
@@ -120,6 +128,7 @@ export class Replicator {
             resumed: point,
             transactions: point,
             objects: point,
+            verified: point,
           });
           progress.loaded = true;
         }
@@ -214,7 +223,7 @@ export class Replicator {
   }
 
   async #fetch(current: Current, max: Tid): Promise<void> {
-    const { env, database, master, packs, peers, readLocks } = this.#context;
+    const { env, database, master, packs, peers, priority, readLocks } = this.#context;
     const { source, progress: { partition, position } } = current;
     const connection = await peers.acquire(source);
     try {
@@ -235,6 +244,7 @@ export class Replicator {
         max,
         before,
         upToDate,
+        () => priority.turn(),
       );
       current.fetch = fetch;
       try {

@@ -68,6 +68,40 @@ Deno.test("a client has a limited number of reads in progress", async () => {
   });
 });
 
+Deno.test("long lists are made one at a time", async () => {
+  await withScene({}, async (scene) => {
+    const c1 = await scene.connect(client(1));
+    const c2 = await scene.connect(client(2));
+    await commit(scene, c1, tid(100), oid(2), ZERO_TID, "x");
+    const range = { partition: 0, min: ZERO_TID, max: tid(1000) };
+    const held = scene.held();
+    held.hold("tidsFrom");
+    const lists = [1 << 20, 1 << 20, 10, 1 << 20].map((length) =>
+      c1.ask("AskTIDsFrom", { ...range, length })
+    );
+    const last = c1.load(oid(2));
+    await quiet();
+    assert.equal(held.waiting("tidsFrom"), 1);
+    assert.ok(last.pending);
+    await c2.load(oid(2)).got();
+    await held.release("tidsFrom");
+    for (const list of lists) assert.deepEqual((await list.got()).tids, [tid(100)]);
+    await last.got();
+  });
+});
+
+Deno.test("an object that is named several times is examined once for an undo", async () => {
+  await withScene({}, async (scene) => {
+    const c1 = await scene.connect(client(1));
+    await commit(scene, c1, tid(100), oid(2), ZERO_TID, "x");
+    const oids = Array.from({ length: 1000 }, () => oid(2));
+    const args = { ttid: tid(500), ltid: tid(400), undoneTid: tid(100), oids };
+    const { objects } = await c1.ask("AskObjectUndoSerial", args).got();
+    assert.deepEqual([...objects.keys()], [oid(2)]);
+    assert.equal(scene.held().calls("undoHistory"), 1);
+  });
+});
+
 Deno.test("reads that wait for a commit count, and are served after it", async () => {
   await withScene({}, async (scene) => {
     const c1 = await scene.connect(client(1));

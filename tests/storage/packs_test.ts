@@ -178,6 +178,21 @@ Deno.test("a cell that is not up to date any more is left alone, until it is", a
   });
 });
 
+Deno.test("a pack that has begun in a cell goes on while the cell feeds others", async () => {
+  await withScene({ now: slowingTime() }, async (scene) => {
+    await populate(scene, 100, 1, 2);
+    order(scene, tid(1000));
+    await scene.clock.advance(1);
+    const [begun = 0] = await revisions(scene, 2);
+    assert.ok(begun > 1 && begun < 100, `${begun}`);
+    const cells = [0, 1].map((partition) => ({ partition, nid: SELF, state: CellState.FEEDING }));
+    scene.master.notify("NotifyPartitionChanges", { ptid: 2, replicas: 0, cells });
+    await finish(scene);
+    assert.deepEqual(await revisions(scene, 2, 1), [1, 100], "none begins");
+    assert.deepEqual(await packs(scene), [ID, ZERO_TID]);
+  });
+});
+
 Deno.test("the cells left of a storage are reported when the one that was behind is gone", async () => {
   await withScene({ cells: [CellState.UP_TO_DATE, CellState.OUT_OF_DATE] }, async (scene) => {
     const { master } = scene;

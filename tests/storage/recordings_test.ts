@@ -109,8 +109,20 @@ async function replay(
   const received = (name: string) =>
     (peers.get(name)?.messages ?? []).map(describe).map(withoutId)
       .filter(([name]) => isCompared(name));
-  const has = (name: string, messages: readonly unknown[]) =>
-    received(name).length >= messages.length;
+  const answered = new Set<number>();
+  /** Masters of all implementations answer pings, which the one that was recorded was not sent. */
+  const answerPings = () => {
+    const master = peers.get("M1");
+    for (const { codec, id } of master?.messages ?? []) {
+      if (codec.name !== "Ping" || answered.has(id)) continue;
+      answered.add(id);
+      master?.send("Pong", id, {});
+    }
+  };
+  const has = (name: string, messages: readonly unknown[]) => {
+    answerPings();
+    return received(name).length >= messages.length;
+  };
   const listen = (address: Address | null, name: string) => {
     assert.ok(address !== null, `the address of ${name} is known`);
     return env.listen(address, (transport) => {
@@ -239,7 +251,7 @@ Deno.test("Storage sends what S3 sent when it was given partitions to replicate"
     node: "S3",
     storages: ["S2"],
     // This one has nothing left to pack: its cells are copies of what was packed.
-    ignored: ["AskPackOrders", "AnswerPackOrders", "NotifyPackCompleted"],
+    ignored: ["Ping", "AskPackOrders", "AnswerPackOrders", "NotifyPackCompleted"],
     database: MEMORY,
     from: /^a third storage/,
     to: /^check replicas/,

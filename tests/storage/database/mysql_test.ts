@@ -5,6 +5,8 @@ import {
   LimitError,
   openDatabase,
 } from "../../../storage/database/mod.ts";
+import { parseMysqlAddress } from "../../../storage/database/mysql_address.ts";
+import { MysqlConnection } from "../../../storage/database/mysql_connection.ts";
 import { openMysql } from "../../../storage/database/mysql.ts";
 import { type Value, write } from "../../../storage/database/sql.ts";
 import { openSqlDatabase } from "../../../storage/database/sql_database.ts";
@@ -128,6 +130,46 @@ if (hasMariadb) {
     await rejects(engine.commit([write("SELECT 1")], true), /the database is closed/);
     await rejects(engine.read("SELECT 1", []), /the database is closed/);
     await withDatabase(place, () => Promise.resolve());
+  });
+
+  test("commit() leaves nothing of a transaction that the server rolls back", async (place) => {
+    const engine = await openMysql(databaseOptions(place.address));
+    const address = parseMysqlAddress(place.address, null);
+    const other = await MysqlConnection.open(address, address.database, []);
+    try {
+      const create = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL) ENGINE = InnoDB";
+      await engine.commit([
+        write(create),
+        write("INSERT INTO t SELECT seq, 0 FROM seq_1_to_100"),
+      ], true);
+      // Of two that wait for each other, the one that has written less is rolled back.
+      await other.query("START TRANSACTION", []);
+      await other.query("UPDATE t SET v = 1 WHERE id > 2", []);
+      const refused = rejects(
+        engine.commit([
+          write("UPDATE t SET v = 2 WHERE id = 1"),
+          write("UPDATE t SET v = 2 WHERE id = 3"),
+          write("UPDATE t SET v = 2 WHERE id = 2"),
+          write("INSERT INTO t VALUES (200, 2)"),
+        ], true),
+        /Deadlock/,
+      );
+      const waiting = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
+      while ((await server.query(waiting)).length === 0);
+      await other.query("UPDATE t SET v = 1 WHERE id = 1", []);
+      await other.query("COMMIT", []);
+      await refused;
+      deepEqual(await engine.read("SELECT COUNT(*), MIN(v), MAX(v) FROM t WHERE id <> 2", []), [
+        [99n, 1, 1],
+      ]);
+      deepEqual(await engine.read("SELECT v FROM t WHERE id = 2", []), [[0]]);
+      // The writer can go on.
+      await engine.commit([write("INSERT INTO t VALUES (300, 3)")], true);
+      deepEqual(await engine.read("SELECT id FROM t WHERE id > 100", []), [[300]]);
+    } finally {
+      await other.close();
+      await engine.close();
+    }
   });
 
   test("openDatabase() waits for the server as long as it is told", async (place) => {

@@ -98,7 +98,7 @@ async function checkUndo(db: Database, tids: readonly Tid[]): Promise<void> {
   const history = await db.history(oid(2), 0, 1000);
   equal(history[0]?.tid, last.serial);
   equal(history[0]?.size, last.data?.data.byteLength);
-  const undone = await db.undoHistory(oid(2), last.dataSerial);
+  const undone = await db.undoHistory(oid(2), last.dataSerial, MAX_TID);
   deepEqual(undone?.later.at(-1), { tid: last.serial, dataSerial: last.dataSerial });
   deepEqual((await db.oidsFrom(1, oid(0), MAX_TID, 100)).oids, [1n, 4n, 7n]);
 }

@@ -2,12 +2,25 @@
 
 import assert from "node:assert/strict";
 import { ErrorCode, NodeState } from "../../../protocol/enums.ts";
-import { ZERO_OID, ZERO_TID } from "../../../protocol/ids.ts";
+import { toTid, ZERO_OID, ZERO_TID } from "../../../protocol/ids.ts";
 import { CellState } from "../../../protocol/enums.ts";
-import { client, commit, oid, quiet, type Scene, SELF, tid, until } from "../support.ts";
+import {
+  bytes,
+  client,
+  commit,
+  oid,
+  quiet,
+  type Scene,
+  SELF,
+  sha1,
+  tid,
+  until,
+} from "../support.ts";
+import { commitObjects } from "../database/support.ts";
 import {
   answerUnfinished,
   change,
+  CORRUPTED,
   DISCARDED,
   type FakeStorage,
   feedNothing,
@@ -229,6 +242,22 @@ Deno.test("Replicator keeps objects that the source does not have, unless a pack
   });
 });
 
+Deno.test("Replicator waits for news of packs before it says that objects are lost", async () => {
+  await withOutdatedCell(301, async (scene, other) => {
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: ZERO_TID });
+    const toDelete = new Map([[tid(103), [oid(3)]]]);
+    (await other.asked("AskFetchObjects")).from.answer({ nextTid: null, nextOid: null, toDelete });
+    // The master has said the same to the source, and is slower here.
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: tid(250) });
+    (await other.asked("AskFetchObjects")).from.answer(NO_MORE_OBJECTS);
+    assert.equal(await done(scene), 301n);
+    assert.equal(await dataOf(scene, 3), null);
+  });
+});
+
 Deno.test("Replicator deletes what it received before the source packed it", async () => {
   await withReplicas({ cells: CELLS }, async (scene, other) => {
     await answerUnfinished(scene, { lastTid: 301 });
@@ -241,7 +270,7 @@ Deno.test("Replicator deletes what it received before the source packed it", asy
     const { cells } = scene.held().real;
     const { promise: written, resolve: write } = Promise.withResolvers<void>();
     const addObjects = cells.addObjects.bind(cells);
-    cells.addObjects = (added) => written.then(() => addObjects(added));
+    cells.addObjects = (added, wanted) => written.then(() => addObjects(added, wanted));
     scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
     await quiet();
     objects.from.answer(NO_MORE_OBJECTS);
@@ -277,6 +306,44 @@ Deno.test("Replicator compares again when its source has heard of a pack before 
       .answer({ nextTid: null, nextOid: null, toDelete });
     await done(scene);
     assert.equal(await dataOf(scene, 1), null);
+  });
+});
+
+Deno.test("Replicator compares all when a former source may have packed what it was sending", async () => {
+  const options = { cells: CELLS, others: [2, 3], unfinished: { lastTid: 301 } };
+  await withReplicas(options, async (scene, other, third) => {
+    const nothingPacked = { next: null, toDelete: [], completedPack: ZERO_TID };
+    (await third.asked("AskFetchTransactions")).from.answer(nothingPacked);
+    const objects = await third.asked("AskFetchObjects");
+    third.sendObject(objects, 101, 1, "deleted at 201");
+    objects.from.answer({ nextTid: tid(202), nextOid: oid(1), toDelete: new Map() });
+    // It has packed the deletion before it could send it, which this node was not told yet.
+    await third.asked("AskFetchObjects");
+    await quiet();
+    third.stop();
+    (await other.asked("AskFetchTransactions")).from.answer(nothingPacked);
+    const rest = await other.asked("AskFetchObjects");
+    assert.equal(rest.args.min, 202n);
+    rest.from.answer(NO_MORE_OBJECTS);
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    // This one has still everything.
+    (await other.asked("AskFetchTransactions")).from.answer(nothingPacked);
+    const again = await other.asked("AskFetchObjects");
+    assert.deepEqual([again.args.min, [...again.args.objects]], [ZERO_TID, [[101n, [1n]]]]);
+    other.connection.push(again.from.id, "AddObject", {
+      tid: tid(201),
+      oid: oid(1),
+      compression: 0,
+      checksum: new Uint8Array(20),
+      data: bytes(""),
+      dataSerial: null,
+    });
+    again.from.answer(NO_MORE_OBJECTS);
+    // Nothing new.
+    (await other.asked("AskFetchTransactions")).from.answer(nothingPacked);
+    assert.equal(await done(scene), 301n);
+    assert.equal(await dataOf(scene, 1), null);
+    assert.equal(await scene.held().database.lastSerial(oid(1)), 201n);
   });
 });
 
@@ -470,6 +537,131 @@ Deno.test("Replicator tries again when a source sends what is out of place", asy
     assert.deepEqual(await scene.held().database.tidsFrom(1, tid(0), tid(999), 10), []);
   });
 });
+
+Deno.test("Replicator replaces damaged data of a cell that is filled from the start", async () => {
+  await withReplicas({ cells: [UP_TO_DATE, UP_TO_DATE] }, async (scene, other) => {
+    const { real } = scene.held();
+    const store = (id: number, text: string, checksum = sha1(bytes(text))) =>
+      real.storeData(oid(id), { compression: 0, checksum, data: bytes(text) });
+    const ids = [await store(1, "wrong", sha1(bytes("right"))), await store(3, "intact")];
+    const objects = ids.map((dataId, i) => ({ oid: oid(1 + 2 * i), dataId, dataSerial: null }));
+    await commitObjects(real, 101, objects);
+    await commitObjects(real, 103, [{ oid: oid(1), dataId: ids[0] ?? null, dataSerial: tid(101) }]);
+    change(scene, 2, [1, SELF, CORRUPTED]);
+    change(scene, 3, [1, SELF, OUT_OF_DATE]);
+    await answerUnfinished(scene, { lastTid: 301 });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: ZERO_TID });
+    const chunk = await other.asked("AskFetchObjects");
+    assert.deepEqual([...chunk.args.objects], [[101n, [3n]]]);
+    const before = scene.held().calls("object");
+    other.sendObject(chunk, 101, 1, "right");
+    other.sendObject(chunk, 103, 1, "right");
+    chunk.from.answer(NO_MORE_OBJECTS);
+    scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+    (await other.asked("AskFetchTransactions")).from
+      .answer({ next: null, toDelete: [], completedPack: tid(250) });
+    const again = await other.asked("AskFetchObjects");
+    assert.deepEqual([...again.args.objects], [[101n, [1n, 3n]], [103n, [1n]]]);
+    assert.equal(scene.held().calls("object"), before, "what was received is not read");
+    again.from.answer(NO_MORE_OBJECTS);
+    await done(scene);
+    assert.equal(await dataOf(scene, 1), "right");
+    assert.equal(await dataOf(scene, 3), "intact");
+    const { orphans } = await real.cells.orphans(-1n);
+    assert.deepEqual(orphans, []);
+  });
+});
+
+for (const method of ["addObjects", "deleteObjects"] as const) {
+  Deno.test(`Replicator writes nothing after the end of the operation: ${method}()`, async () => {
+    await withReplicas({ cells: [UP_TO_DATE, UP_TO_DATE] }, async (scene, other) => {
+      const peer = await scene.connect(client(1));
+      await commit(scene, peer, tid(101), oid(1), ZERO_TID, "in excess");
+      change(scene, 2, [1, SELF, DISCARDED]);
+      change(scene, 3, [1, SELF, OUT_OF_DATE]);
+      await answerUnfinished(scene, { lastTid: 301 });
+      const { cells } = scene.held().real;
+      // The database takes its time.
+      const { promise: ready, resolve: go } = Promise.withResolvers<void>();
+      const { promise: begun, resolve: begins } = Promise.withResolvers<void>();
+      const real = cells[method].bind(cells) as (...args: unknown[]) => Promise<void>;
+      const over: Promise<void>[] = [];
+      cells[method] = (...args: unknown[]) => {
+        begins();
+        over.push(ready.then(() => real(...args)));
+        return Promise.all(over).then(() => {});
+      };
+      (await other.asked("AskFetchTransactions")).from.answer(NO_MORE_TRANSACTIONS);
+      const objects = await other.asked("AskFetchObjects");
+      other.sendObject(objects, 201, 1, "too late");
+      const toDelete = new Map([[tid(101), [oid(1)]]]);
+      objects.from.answer({ nextTid: null, nextOid: null, toDelete });
+      await begun;
+      scene.master.notify("StopOperation", {});
+      await quiet();
+      go();
+      await Promise.all(over);
+      await quiet();
+      const records = await cells.records(1, { tid: tid(0), oid: oid(0) }, tid(999), 10);
+      const written = method === "addObjects" ? [101n] : [101n, 201n];
+      assert.deepEqual(records.map(({ tid }) => tid), written);
+      assert.deepEqual([...await cells.resumePoints()], [[1, ZERO_TID]]);
+    });
+  });
+}
+
+for (const compression of [2, 0x80, -1]) {
+  Deno.test(`Replicator refuses data with compression ${compression}`, async () => {
+    await withReplicas({ cells: CELLS, unfinished: { lastTid: 301 } }, async (scene, other) => {
+      (await other.asked("AskFetchTransactions")).from.answer(NO_MORE_TRANSACTIONS);
+      const objects = await other.asked("AskFetchObjects");
+      other.connection.push(objects.from.id, "AddObject", {
+        tid: tid(101),
+        oid: oid(1),
+        compression,
+        checksum: sha1(bytes("x")),
+        data: bytes("x"),
+        dataSerial: null,
+      });
+      objects.from.answer(NO_MORE_OBJECTS);
+      await until(
+        () => scene.log.lines.some((line) => /ERROR .* an unknown compression, /.test(line)),
+        "it is told",
+      );
+      assert.deepEqual(scene.master.all("NotifyPartitionCorrupted"), [{ partition: 1, nids: [2] }]);
+      assert.equal(await dataOf(scene, 1), null);
+    });
+  });
+}
+
+for (const during of ["metadata", "objects"]) {
+  Deno.test(`Replicator believes no pack that can't exist, with ${during}`, async () => {
+    await withReplicas({ cells: CELLS, unfinished: { lastTid: 301 } }, async (scene, other) => {
+      const impossible = { ...NO_MORE_TRANSACTIONS, completedPack: toTid(1n << 63n) };
+      const transactions = await other.asked("AskFetchTransactions");
+      if (during === "metadata") transactions.from.answer(impossible);
+      else {
+        transactions.from.answer({ ...NO_MORE_TRANSACTIONS, completedPack: ZERO_TID });
+        (await other.asked("AskFetchObjects")).from.answer(NO_MORE_OBJECTS);
+        scene.master.notify("NotifyPackSigned", { approved: [tid(250)], rejected: [] });
+        (await other.asked("AskFetchTransactions")).from.answer(impossible);
+      }
+      await until(
+        () => scene.log.lines.some((line) => /ERROR .* claims to have executed pack/.test(line)),
+        "it is told",
+      );
+      await quiet();
+      assert.ok(!scene.master.names.includes("NotifyReplicationDone"));
+      await scene.clock.advance(60_000);
+      await feedNothing(other);
+      if (during === "objects") {
+        (await other.asked("AskFetchTransactions")).from.answer(NO_MORE_TRANSACTIONS);
+      }
+      assert.equal(await done(scene), 301n);
+    });
+  });
+}
 
 Deno.test("StopOperation ends replications, StartOperation begins them again", async () => {
   await withReplicas({ cells: CELLS, unfinished: { lastTid: 301 } }, async (scene, other) => {

@@ -125,6 +125,59 @@ export function testCellContents(test: Register): void {
     equal(await count(place, "data"), 4);
   });
 
+  for (const dedup of [false, true]) {
+    const name = dedup ? ", nor deduplicated data" : "";
+    test(`addObjects() leaves no record that is not wanted any more${name}`, async (place) => {
+      await withInitialized(place, async (db) => {
+        const objects = [10, 20].map((id) => (
+          { oid: oid(0), tid: tid(id), data: objectData(`at ${id}`), dataSerial: null }
+        ));
+        // Asked before all, before each object, and when the database has time.
+        for (const answers of [[true, true, true, false], [true, true, false], [false]]) {
+          await db.cells.addObjects(objects, () => answers.shift() ?? false);
+          deepEqual(answers, []);
+        }
+        await db.flush();
+        equal(await count(place, "data"), 0);
+        await db.cells.addObjects(objects, () => true);
+        await db.flush();
+        deepEqual(await records(db, [0, 0], 100), [[10, 0], [20, 0]]);
+      }, { dedup });
+      equal(await count(place, "data"), 2);
+    });
+  }
+
+  test("addObjects() writes nothing more after dropUnfinished()", (place) =>
+    withInitialized(place, async (db) => {
+      const added = db.cells.addObjects([
+        { oid: oid(0), tid: tid(10), data: objectData("a"), dataSerial: null },
+      ]);
+      await Promise.all([added, db.dropUnfinished()]);
+      await db.flush();
+      deepEqual(await records(db, [0, 0], 100), []);
+    }));
+
+  test("deleteObjects() deletes nothing that is not wanted any more", (place) =>
+    withInitialized(place, async (db) => {
+      await commit(db, 12, { 0: "a" });
+      await db.cells.deleteObjects(0, [{ tid: tid(12), oid: oid(0) }], () => false);
+      equal(await read(db, 0), "a");
+    }));
+
+  test("truncate() and dropSlice() see what was added just before", async (place) => {
+    await withInitialized(place, async (db) => {
+      await db.setTruncateTid(tid(5));
+      db.cells.addTransactions([transaction(12)]);
+      await db.truncate();
+      deepEqual(await db.tidsFrom(0, tid(0), tid(100), 10), []);
+      db.cells.addTransactions([transaction(15)]);
+      const discarded = change(db, DISCARDED);
+      await dropAll(db);
+      await discarded;
+    });
+    equal(await count(place, "trans"), 0);
+  });
+
   test("addObjects() and addTransactions() refuse what the database can't hold", (place) =>
     withInitialized(place, async (db) => {
       const huge = tid(1n << 63n);

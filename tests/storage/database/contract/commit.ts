@@ -65,7 +65,7 @@ export function testCommit(test: Register): void {
         db.tidsFrom(2, tid(0), MAX_TID, 10),
         db.finalTid(tid(17)),
         db.oidsFrom(1, oid(0), MAX_TID, 10),
-        db.undoHistory(oid(3), tid(20)),
+        db.undoHistory(oid(3), tid(20), MAX_TID),
         db.lastIds(),
         lock,
       ]);

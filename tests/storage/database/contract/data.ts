@@ -150,6 +150,33 @@ export function testData(test: Register): void {
     });
   });
 
+  test("data that is damaged is not shared with what is copied", async (place) => {
+    const undone = { oid: oid(3), data: objectData("right") };
+    await withInitialized(place, async (db) => {
+      await db.cells.addObjects([{ ...undone, tid: tid(10), dataSerial: null }]);
+    });
+    await place.query("UPDATE data SET value = x'77726f6e67'; SELECT 1");
+    await withDatabase(place, async (db) => {
+      await db.cells.addObjects([{ ...undone, tid: tid(20), dataSerial: tid(10) }]);
+      await db.flush();
+      equal(await read(db, 3, 20), "right");
+      equal(await read(db, 3, 10), "wrong");
+    });
+  });
+
+  test("deduplication heals data that is damaged", async (place) => {
+    await withInitialized(place, async (db) => {
+      await commit(db, 10, { 3: "right" });
+    }, { dedup: true });
+    await place.query("UPDATE data SET value = x'77726f6e67'; SELECT 1");
+    await withDatabase(place, async (db) => {
+      await commit(db, 20, { 6: "right" });
+      equal(await read(db, 3), "right");
+      equal(await read(db, 6), "right");
+    });
+    equal(await count(place, "data"), 1);
+  });
+
   test("deduplication refuses different data with the same checksum", (place) =>
     withInitialized(place, async (db) => {
       const data = objectData("one");

@@ -1,6 +1,7 @@
 /** Reads of committed objects and transactions. */
 
 import { deepEqual, equal, ok } from "node:assert/strict";
+import { MAX_TID } from "../../../../protocol/ids.ts";
 import {
   commit,
   commitObjects,
@@ -85,21 +86,35 @@ export function testReads(test: Register): void {
       deepEqual(await list(12, 30, 2), [null, []]);
     }));
 
+  test("undoHistory() leaves out most of a long history", (place) =>
+    withInitialized(place, async (db) => {
+      for (let id = 10; id < 100; id++) await commit(db, id, { 3: `${id}` });
+      deepEqual(await db.undoHistory(oid(3), tid(20), tid(50)), {
+        previous: 19n,
+        later: [{ tid: 49n, dataSerial: null }],
+      });
+    }));
+
   test("undoHistory() gives the neighbours of the undone revision", (place) =>
     withInitialized(place, async (db) => {
       await commit(db, 10, { 3: "one" });
       await commit(db, 20, { 3: "two" });
       await commitObjects(db, 30, [{ oid: oid(3), dataId: 0n, dataSerial: tid(10) }]);
-      deepEqual(await db.undoHistory(oid(3), tid(20)), {
+      deepEqual(await db.undoHistory(oid(3), tid(20), MAX_TID), {
         previous: 10n,
         later: [{ tid: 30n, dataSerial: 10n }],
       });
-      deepEqual(await db.undoHistory(oid(3), tid(10)), {
-        previous: null,
-        later: [{ tid: 20n, dataSerial: null }, { tid: 30n, dataSerial: 10n }],
-      });
-      equal(await db.undoHistory(oid(3), tid(15)), null);
-      equal(await db.undoHistory(oid(6), tid(10)), null);
+      const undo = { tid: 30n, dataSerial: 10n };
+      for (
+        const [snapshot, last] of [[31, []], [25, [20]], [21, [20]], [20, []], [5, []]] as const
+      ) {
+        deepEqual(await db.undoHistory(oid(3), tid(10), tid(snapshot)), {
+          previous: null,
+          later: [...last.map((id) => ({ tid: tid(id), dataSerial: null })), undo],
+        });
+      }
+      equal(await db.undoHistory(oid(3), tid(15), MAX_TID), null);
+      equal(await db.undoHistory(oid(6), tid(10), MAX_TID), null);
     }));
 
   test("devicePath() names the host and the device", (place) =>

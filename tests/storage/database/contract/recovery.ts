@@ -89,7 +89,7 @@ export function testRecovery(test: Register): void {
       deepEqual(await db.lastIds(), { lastTid: 12n, lastOid: 3n, firstTid: 12n });
     }));
 
-  test("truncate() deletes what is after in assigned partitions, in slices", async (place) => {
+  test("truncate() deletes what is after in all partitions, in slices", async (place) => {
     await withInitialized(place, async (db) => {
       await commit(db, 10, { 3: "kept", 4: "kept" });
       const many: Record<number, string> = {};
@@ -113,10 +113,25 @@ export function testRecovery(test: Register): void {
     equal(await count(place, "obj"), 2);
     equal(await count(place, "data"), 2);
     const tids = await place.query("SELECT tid FROM trans ORDER BY tid");
-    deepEqual(tids.map(([id]) => Number(id)), [10, 20], "20 is in a partition of others");
+    deepEqual(tids.map(([id]) => Number(id)), [10], "even in a partition that is given to others");
     const cells = await place.query("SELECT tid FROM pt ORDER BY `partition`");
     deepEqual(cells.map(([id]) => Number(id)), [-1, 10]);
   });
+
+  test("truncate() leaves nothing in a partition that is given back before it is dropped", (place) =>
+    withInitialized(place, async (db) => {
+      await commit(db, 10, { 3: "kept" });
+      await commit(db, 30, { 3: "gone", 6: "gone" });
+      const change = (ptid: number, state: CellState) =>
+        db.changePartitionTable(ptid, 0, [{ partition: 0, nid: SELF, state }], false);
+      await change(2, CellState.DISCARDED);
+      await db.setTruncateTid(tid(10));
+      await db.truncate();
+      await change(3, CellState.OUT_OF_DATE);
+      equal(await read(db, 3), "kept");
+      equal(await read(db, 6), undefined);
+      deepEqual(await db.tidsFrom(0, tid(0), tid(100), 10), []);
+    }));
 
   test("truncate() does nothing when it is not requested", (place) =>
     withInitialized(place, async (db) => {
