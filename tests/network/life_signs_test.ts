@@ -9,7 +9,7 @@ import {
 import type { PacketRecord } from "../../network/log.ts";
 import { encodeMessage } from "../../protocol/codec.ts";
 import { CellState, NodeType } from "../../protocol/enums.ts";
-import { ZERO_TID } from "../../protocol/ids.ts";
+import { toOid, ZERO_TID } from "../../protocol/ids.ts";
 import { accepted, connected } from "./scene.ts";
 import { type Peer, quiet } from "./support.ts";
 
@@ -64,6 +64,37 @@ Deno.test("a peer that answers a ping is alive", async () => {
   assert.ok(scene.connection.open);
   const pings = scene.peer.summary.filter(([name]) => name === "Ping");
   assert.ok(pings.length >= 200);
+});
+
+Deno.test("a peer that is not read, as it takes nothing, is given up if that lasts", async () => {
+  for (const frozen of [true, false]) {
+    const scene = await accepted();
+    const { connection, peer: { transport } } = scene;
+    connection.identified("C1", CLIENT);
+    const oids = Array.from({ length: 1000 }, () => toOid(1));
+    const fill = async () => {
+      while (!connection.congested) {
+        for (let n = 0; n < 100; n++) {
+          connection.notify("InvalidateObjects", { tid: ZERO_TID, oids });
+        }
+        await quiet();
+      }
+    };
+    transport.pause();
+    await fill();
+    for (let passed = 0; passed < 2 * PATIENCE && connection.open; passed += PING_INTERVAL) {
+      if (!frozen && passed % (PATIENCE / 3) === 0) {
+        // It reads now and then, and more is there to read at once.
+        transport.resume();
+        await quiet();
+        transport.pause();
+        await fill();
+      }
+      await scene.clock.advance(PING_INTERVAL);
+    }
+    assert.equal(connection.open, !frozen);
+    connection.close();
+  }
 });
 
 Deno.test("a node that is frozen itself blames nobody for the time that it missed", async () => {
