@@ -323,23 +323,21 @@ export class Writes implements LockHolder {
       if (this.#set.pending(oid) !== write) return;
       this.nodes.lockless(this.session.partitionOf(oid), nid);
       this.#written(write, nid);
-    } else this.#conflict(oid, conflict);
-  }
-
-  #conflict(oid: Oid, conflict: Tid): void {
-    const pending = this.#set.pending(oid);
-    if (pending === undefined) return;
-    if (conflict <= pending.serial) {
-      // Replicas may report late a conflict that is resolved already.
-      if (this.#rounds.has(oid)) return;
+    } else if (conflict <= write.serial && this.#set.pending(oid) === write) {
       // What it is based on is not there, and may never have been.
-      const serials = { current: conflict, given: pending.serial };
-      return this.fail(
-        pending.kind === "check"
+      const serials = { current: conflict, given: write.serial };
+      this.fail(
+        write.kind === "check"
           ? new ReadConflictError(oid, serials)
           : new ConflictError(oid, serials),
       );
-    }
+    } else this.#conflict(oid, conflict);
+  }
+
+  /** Replicas may report late a conflict that is resolved already. */
+  #conflict(oid: Oid, conflict: Tid): void {
+    const pending = this.#set.pending(oid);
+    if (pending === undefined || conflict <= pending.serial) return;
     if (conflict <= (this.#conflicts.get(oid) ?? ZERO_TID)) return;
     this.#conflicts.set(oid, conflict);
     this.#resolveSoon();

@@ -216,7 +216,7 @@ export class Session implements Context {
       throw new Error(`the master gave ${nodeName(nid)} as id of a storage`);
     }
     // A master that does not know the table yet. To take that id would be to take those cells for one's own.
-    if (nid !== this.database.nid && this.#hasCells(nid)) {
+    if (!this.#options.newNid && nid !== this.database.nid && this.#hasCells(nid)) {
       throw new Error(`the master gave the id of ${nodeName(nid)}, which is another storage`);
     }
     this.env.log.info(`connected to the primary master ${connection} as ${nodeName(nid)}`);

@@ -261,13 +261,13 @@ export class DataStore {
     return data;
   }
 
-  /** Decodes a row, `null` if a part of it is missing: it may be deleted meanwhile. */
+  /** Decodes a row, `null` if that is impossible: a part of it may be deleted meanwhile, or damaged. */
   async #decodeUndamaged(row: Row): Promise<ObjectData | null> {
     try {
       return await this.decode(row);
     } catch (error) {
-      if (error instanceof MissingChunkError) return null;
-      throw error;
+      if (error instanceof DatabaseError && !(error instanceof MissingChunkError)) throw error;
+      return null;
     }
   }
 

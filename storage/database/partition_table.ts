@@ -98,7 +98,8 @@ export class PartitionTable {
       write("DELETE FROM pt WHERE nid = ?", nid),
       ...this.assigned().map((partition) =>
         write(
-          `INSERT INTO pt SELECT \`partition\`, ?, CASE WHEN tid < 0 THEN ${LAST_TID_OF_PARTITION} ELSE tid END, ` +
+          `INSERT INTO pt SELECT \`partition\`, ?, CASE WHEN tid = ${-CellState
+            .CORRUPTED} THEN 0 WHEN tid < 0 THEN ${LAST_TID_OF_PARTITION} ELSE tid END, ` +
             "pack FROM pt WHERE `partition` = ? AND nid = ?",
           nid,
           partition,

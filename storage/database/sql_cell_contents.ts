@@ -130,10 +130,10 @@ export class SqlCellContents implements CellContents {
 
   async #addSlice(objects: readonly CopiedObject[], wanted: () => boolean): Promise<void> {
     const { context: { queue }, data: store } = this;
-    const { era } = store;
+    const { era: first } = store;
     const writes: Write[] = [];
     const rows: Row[] = [];
-    const held: DataId[] = [];
+    const held: { readonly id: DataId; readonly era: number }[] = [];
     const added = new Map<Oid, { tid: Tid; id: DataId; object: CopiedObject }[]>();
     try {
       for (const object of objects) {
@@ -147,7 +147,7 @@ export class SqlCellContents implements CellContents {
           if (same !== undefined && sameData(same.object, object)) id = same.id;
           else {
             id = await this.#store(oid, data, dataSerial, writes);
-            held.push(id);
+            held.push({ id, era: store.era });
           }
           if (others.length === 0) added.set(oid, others);
           others.push({ tid, id, object });
@@ -158,13 +158,13 @@ export class SqlCellContents implements CellContents {
       if (rows.length > 0) writes.push({ sql: "REPLACE INTO obj VALUES (?, ?, ?, ?, ?)", rows });
       let done = false;
       const time = await queue.inBackground(() => {
-        // What was held is not any more: others may hold it.
-        if (era !== store.era) return;
-        done = wanted();
+        // What was held before all was released may be held by others now.
+        const present = held.filter(({ era }) => era === store.era).map(({ id }) => id);
+        done = first === store.era && wanted();
         if (done) this.#added = queue.write(...writes);
-        store.release(held);
+        store.release(present);
         // Deduplicated data is stored already.
-        if (!done) queue.write(...store.prune(held));
+        if (!done) queue.write(...store.prune(present));
       });
       if (done) this.#copyPace.took(time, queue.commitTime);
     }

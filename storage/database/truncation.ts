@@ -7,7 +7,7 @@
 import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
 import type { DataStore } from "./data.ts";
-import { deleteObjectsAfter, deletePacksAfter, deleteTransactionsAfter } from "./deletion.ts";
+import { deleteObjectsAfter, deleteTransactionsAfter } from "./deletion.ts";
 import type { PartitionTable } from "./partition_table.ts";
 import { write } from "./sql.ts";
 
@@ -33,9 +33,12 @@ export async function truncate(
   for (let partition = 0; partition < table.partitions; partition++) {
     while (await deleteObjectsAfter(context, data, partition, tid, SLICE) === SLICE);
     while (await deleteTransactionsAfter(context, partition, tid, SLICE) === SLICE);
-    deletePacksAfter(context, table.partitions, partition, tid);
   }
   await context.queue.commit(
+    write(
+      "DELETE FROM pack WHERE tid > ? AND NOT EXISTS (SELECT 1 FROM ttrans WHERE ttrans.ttid = pack.tid)",
+      tid,
+    ),
     write("UPDATE pt SET tid = ? WHERE nid = ? AND tid > ?", tid, config.number("nid"), tid),
     config.set("truncate_tid", null),
   );

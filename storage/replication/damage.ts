@@ -5,26 +5,30 @@
  */
 
 import { isIntact } from "../checksum.ts";
-import { type Database, MissingChunkError, type RecordId } from "../database/mod.ts";
+import { type Database, DatabaseError, MissingChunkError, type RecordId } from "../database/mod.ts";
 
-/** Records of which the data is verified before clients come first. */
-const PART = 100;
+/** When some data that nobody waits for may be read. */
+export interface Spare {
+  /** Resolves when it is time to go on, with the end of that time on the monotonic clock. */
+  turn(): Promise<number>;
+  now(): number;
+}
 
 /**
  * Finds, among some records of a cell, those whose data does not have its checksum.
  *
- * @param turn resolves when it is time to go on.
  * @param wanted tells whether anybody still wants to know.
  */
 export async function findDamaged(
   database: Database,
   records: readonly RecordId[],
-  turn: () => Promise<unknown>,
+  spare: Spare,
   wanted: () => boolean,
 ): Promise<RecordId[]> {
   const damaged: RecordId[] = [];
-  for (const [i, record] of records.entries()) {
-    if (i % PART === 0) await turn();
+  let end = -Infinity;
+  for (const record of records) {
+    if (spare.now() >= end) end = await spare.turn();
     if (!wanted()) break;
     if (await isDamaged(database, record)) damaged.push(record);
   }
@@ -36,7 +40,8 @@ async function isDamaged(database: Database, { oid, tid }: RecordId): Promise<bo
     const data = (await database.object(oid, tid, null))?.data ?? null;
     return data !== null && !isIntact(data);
   } catch (error) {
-    if (error instanceof MissingChunkError) return true;
-    throw error;
+    // Whatever can't be made data of is damaged, unless the database has failed as a whole.
+    if (error instanceof DatabaseError && !(error instanceof MissingChunkError)) throw error;
+    return true;
   }
 }

@@ -33,7 +33,7 @@ import type { CopiedObject, CopiedTransaction, Database, RecordId } from "../dat
 import type { Packs } from "../packs.ts";
 import { checkPack, contentOf } from "./checks.ts";
 import { Chunk, DivergedError, SourceError } from "./chunk.ts";
-import { findDamaged } from "./damage.ts";
+import { findDamaged, type Spare } from "./damage.ts";
 import { grouped, type Key, keysOf, lastKey, recordKey, recordOf } from "./comparison.ts";
 import { Unwritten } from "./unwritten.ts";
 
@@ -71,7 +71,7 @@ export class Fetch {
   readonly #position: Position;
   readonly #max: Tid;
   readonly #upToDate: () => Promise<unknown>;
-  readonly #turn: () => Promise<unknown>;
+  readonly #spare: Spare;
   readonly #outcome = Promise.withResolvers<void>();
   /** Everything that is done with the database, one after the other. Never rejects. */
   #work: Promise<void>;
@@ -90,7 +90,7 @@ export class Fetch {
    * @param position is advanced as the database is given data.
    * @param before resolves when nothing else changes the partition up to `max` any more.
    * @param upToDate resolves when this node has heard of all packs that others have heard of already.
-   * @param turn resolves when it is time to read some data that nobody waits for.
+   * @param spare tells when some data that nobody waits for may be read.
    */
   constructor(
     database: Database,
@@ -101,7 +101,7 @@ export class Fetch {
     max: Tid,
     before: Promise<unknown>,
     upToDate: () => Promise<unknown>,
-    turn: () => Promise<unknown>,
+    spare: Spare,
   ) {
     this.#database = database;
     this.#packs = packs;
@@ -111,7 +111,7 @@ export class Fetch {
     this.#position = position;
     this.#max = max;
     this.#upToDate = upToDate;
-    this.#turn = turn;
+    this.#spare = spare;
     this.#work = before.then(() => {}, () => {});
   }
 
@@ -313,12 +313,17 @@ export class Fetch {
   async #intactRecords(first: RecordId): Promise<RecordId[]> {
     const { cells } = this.#database;
     const [partition, max, { verified }] = [this.#partition, this.#max, this.#position];
+    let done: Key | null = null;
     for (;;) {
       const records = await cells.records(partition, first, max, LENGTH);
-      const unknown = records.filter(({ tid }) => tid >= verified);
-      const damaged = await findDamaged(this.#database, unknown, this.#turn, this.#wanted);
+      const unknown = records.filter((record) =>
+        record.tid >= verified && (done === null || recordKey(record) > done)
+      );
+      const damaged = await findDamaged(this.#database, unknown, this.#spare, this.#wanted);
       if (damaged.length === 0) return records;
       await cells.deleteObjects(partition, damaged, this.#wanted);
+      const last = records.at(-1);
+      if (last !== undefined) done = recordKey(last);
     }
   }
 

@@ -244,7 +244,7 @@ export class Replicator {
         max,
         before,
         upToDate,
-        () => priority.turn(),
+        { turn: () => priority.turn(), now: env.monotonic },
       );
       current.fetch = fetch;
       try {

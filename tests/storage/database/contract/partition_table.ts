@@ -133,6 +133,7 @@ export function testPartitionTable(test: Register): void {
       await db.changePartitionTable(2, 1, [
         { partition: 0, nid: 2, state: UP_TO_DATE },
         { partition: 1, nid: SELF, state: OUT_OF_DATE },
+        { partition: 2, nid: SELF, state: CORRUPTED },
       ], false);
       await commit(db, 30, { 3: "x" });
       await db.setNid(5);
@@ -146,7 +147,7 @@ export function testPartitionTable(test: Register): void {
       [0, 5, 30, 0],
       [1, SELF, 0, null],
       [1, 5, 0, 0],
-      [2, SELF, -1, null],
+      [2, SELF, -3, null],
       [2, 5, 0, 0],
     ]);
   });
