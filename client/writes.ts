@@ -119,7 +119,12 @@ export class Writes implements LockHolder {
     this.#checkKind(kind, oid);
     const [own, stored] = data instanceof PreparedData ? [data.data, data.stored] : [data];
     const write = new Write(kind, oid, serial, own, dataTid);
-    if (this.#repeats(write)) return DONE;
+    try {
+      if (this.#repeats(write)) return DONE;
+    } catch (error) {
+      // A failure of the transaction, which need not be looked at here.
+      return this.operation(() => Promise.reject(error), signal);
+    }
     const message = this.#prepare(write, stored);
     const { idle } = this.#operations;
     if (idle && this.#conflicts.size === 0 && this.session.open && !signal?.aborted) {

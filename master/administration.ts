@@ -109,7 +109,13 @@ export class AdminHandler extends QueryHandler
     const recovering = this.#lifecycle.phase instanceof Recovery;
     if (!recovering) this.#checkDrop(node);
     if (node.nid !== null && promotions.mayDecide(node.nid)) {
-      throw denied("others have all of its data since a moment ago only: try again later");
+      // If it started alone after a failure of everything, what is committed without it would be lost.
+      throw denied(
+        `${
+          nodeName(node.nid)
+        } has not saved yet that others have its data: try again later. If it can't, ` +
+          "stop its process, and order the start without it",
+      );
     }
     node.state = NodeState.DOWN;
     if (node.nid !== null) promotions.storageLost(node.nid);

@@ -87,14 +87,9 @@ export class Promotions {
     return this.#unsaved.get(nid)?.some((promotion) => promotion.partition === partition) ?? false;
   }
 
-  /** The storages that are not there, although they alone may decide about some partition. */
+  /** The storages that alone may decide about some partition, and may be about to leave. */
   awaited(): Set<Nid> {
-    const { nodes } = this.#context;
-    return new Set(
-      [...this.#unsaved.keys()].filter((nid) =>
-        nodes.get(nid)?.state !== NodeState.RUNNING && this.mayDecide(nid)
-      ),
-    );
+    return new Set([...this.#unsaved.keys()].filter((nid) => this.mayDecide(nid)));
   }
 
   /** A storage is lost, and others know it: it has to replicate what it had. */

@@ -292,9 +292,10 @@ export class Recovery implements Phase {
       const awaited = [...this.#awaited].filter((nid) => nodes.get(nid) !== undefined);
       if (!this.#ordered && !awaited.every(pending)) return null;
       this.#cluster.truncateTid = this.#truncation.tid(this.#reports);
+      const readable = table.readableNodes();
       const wanted = !startupAllowed && this.#cluster.truncateTid !== null
-        ? table.nodes()
-        : table.readableNodes();
+        ? [...table.nodes()].filter((nid) => readable.has(nid) || !this.#ids.isOwnerless(nid))
+        : readable;
       const needed = new Set<Node>();
       for (const nid of wanted) {
         const node = nodes.get(nid);

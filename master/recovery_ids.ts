@@ -5,6 +5,7 @@
  */
 
 import type { Node } from "../node/node_table.ts";
+import type { Nid } from "../protocol/nodes.ts";
 import type { Cluster } from "./cluster.ts";
 import { hasCell, notOwner, type OlderTables } from "./older_tables.ts";
 import { FIRST_VERSION } from "./partition_table.ts";
@@ -24,6 +25,8 @@ export interface Saved {
 export class RecoveryIds {
   readonly #cluster: Cluster;
   readonly #saved: Saved;
+  /** Ids that were taken away from the only storages that had them. */
+  readonly #ownerless = new Set<Nid>();
 
   constructor(cluster: Cluster, saved: Saved) {
     this.#cluster = cluster;
@@ -61,8 +64,14 @@ export class RecoveryIds {
       temporaryIds.believe(storage);
     } else {
       env.log.warning(notOwner(storage));
+      this.#ownerless.add(nid);
       temporaryIds.displace(storage);
     }
+  }
+
+  /** Whether an id may be nobody's: who used it has never heard of its cells. */
+  isOwnerless(nid: Nid): boolean {
+    return this.#ownerless.has(nid);
   }
 
   /** Whether a storage is empty although the partition table gives it cells. */

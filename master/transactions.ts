@@ -202,6 +202,7 @@ export class TransactionManager {
       transaction.refused = true;
       return from.error(ErrorCode.PROTOCOL_ERROR, invalid);
     }
+    transaction.refused = false;
     const { table, running } = this.#context;
     const { failed, ttid } = transaction;
     if (failed.size > 0 && !table.operational((nid) => running(nid) && !failed.has(nid))) {
@@ -374,7 +375,7 @@ export class TransactionManager {
       return from.answer({ tid: this.#lastUsed() < ttid ? null : MAX_TID });
     }
     const { client, finalTidRequests, refused } = transaction;
-    if (refused && client?.connection === from.connection) {
+    if (refused && transaction.tid === null && client?.connection === from.connection) {
       // It takes the refusal for a failure, and does not abort what may be committed.
       from.answer({ tid: null });
       return this.#abort(transaction, this.#context.readiness.started());

@@ -190,6 +190,7 @@ export class Connection {
         received: () => this.#receivedChunks + (this.#congested ? this.#outbox.taken : 0),
         sent: () => this.#outbox.messages,
         deaf: () => this.#paused > (this.#congested ? 1 : 0),
+        congested: () => this.#congested,
         ping: (onPong) => this.request("Ping", {}, onPong, () => {}),
         dead: () => {
           this.#env.log.warning(`${this} gives no sign of life, closing`);

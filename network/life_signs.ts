@@ -38,6 +38,8 @@ export interface WatchedPeer {
   sent(): number;
   /** Whether nothing is read at the moment, so that silence means nothing. */
   deaf(): boolean;
+  /** Whether it is not read because it lets much wait: it may be busy with what it was sent. */
+  congested(): boolean;
   /** Sends a `Ping`, and calls back when it is answered. */
   ping(onPong: () => void): void;
   /** The peer is taken for dead. */
@@ -97,7 +99,7 @@ export class LifeSigns {
   get #patience(): number {
     const { type } = this.#peer;
     // The program of a client is somebody else's, and may keep its thread busy.
-    if (type === NodeType.CLIENT) return PATIENCE;
+    if (type === NodeType.CLIENT || this.#peer.congested()) return PATIENCE;
     if (this.#pings) return PROMPT_PATIENCE;
     return type === NodeType.MASTER ? MASTER_PATIENCE : PATIENCE;
   }

@@ -597,7 +597,8 @@ Deno.test("Transaction.checkCurrentSerial() asks once about each object", async 
 
     await using other = await client.begin();
     other.checkCurrentSerial(oid(1), tid(5));
-    await assert.rejects(other.checkCurrentSerial(oid(1), tid(6)), ReadConflictError);
+    other.checkCurrentSerial(oid(1), tid(6));
+    await assert.rejects(other.commit(), ReadConflictError);
     assert.equal(cluster.storage(1).count("AskCheckCurrentSerial"), 2);
   }
 });

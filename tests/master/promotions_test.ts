@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { ClusterState, NodeState } from "../../protocol/enums.ts";
-import { ZERO_TID } from "../../protocol/ids.ts";
+import { toTid, ZERO_TID } from "../../protocol/ids.ts";
 import {
   errorOf,
   type Peer,
@@ -32,7 +32,7 @@ Deno.test("Promotions: a cluster waits for its former only copy until that knows
     assert.deepEqual(changes(scene), ["3 0:S2→U"]);
     assert.match(
       await admin.order("SetNodeState", { nid: 1, state: NodeState.DOWN }),
-      /^DENIED .* since a moment ago/,
+      /^DENIED S1 has not saved yet that others have its data: try again later/,
     );
     // It is killed before it has saved that.
     await s(1).kill();
@@ -249,6 +249,21 @@ Deno.test("A storage that gets the id of one that was removed need not show that
     assert(!s2.closed);
     assert.equal(s2.count("AskRecovery"), 0);
     assert.equal(await admin.order("AddPendingNodes", { nids: [2] }), "Nodes added: S2");
+  });
+});
+
+Deno.test("Recovery truncates without an id that nobody has any more", async () => {
+  await withScene({ partitions: 1 }, async (scene) => {
+    const table = { ptid: 3, rows: "UO", truncateTid: toTid(5) };
+    await scene.storageWith(table, { nid: 1 });
+    const admin = await scene.admin();
+    assert.equal(await scene.clusterState(admin), "RECOVERING", "S2 has to truncate too");
+    // It was killed before it had saved that it has a cell.
+    const address = scene.newAddress();
+    await scene.storageWith({ ptid: 2, rows: "U" }, { nid: 2, address });
+    assert.equal(await scene.clusterState(admin), "RUNNING");
+    const back = await scene.storageWith({ ptid: 2, rows: "U" }, { nid: 2, address });
+    assert.equal(back.nid, 3);
   });
 });
 
