@@ -134,6 +134,7 @@ export class Cluster {
       ...nodes,
       `partition table ${ptid}, ${replicas} replicas:`,
       ...cells,
+      `all storages know of all copies: ${this.promotions.known ? "yes" : "no"}`,
       `storages: ${this.readiness}`,
       `transactions: ${this.transactions}`,
       `delayed requests: ${this.delayed.size}`,

@@ -21,6 +21,8 @@ export interface Announcement {
   readonly monitored: readonly string[];
 }
 
+type TableChanges = ArgsOf<"NotifyPartitionChanges">;
+
 /** Those who follow the partition table. */
 const TABLE_READERS = [NodeType.STORAGE, NodeType.CLIENT, NodeType.ADMIN];
 
@@ -32,6 +34,8 @@ export class Notifier {
   readonly #extraOf: (node: Node) => Extra;
   /** Storages that do not follow the table yet: they will get it whole. */
   readonly #waiting = new WeakSet<Connection>();
+  /** Changes of the table that admins are not told yet. */
+  #untold: { readonly admins: readonly Connection[]; readonly changes: TableChanges }[] = [];
   #previous = 0;
 
   constructor(
@@ -132,20 +136,45 @@ export class Notifier {
     if (cells.length > 0) this.#changeTable(cells, this.#table.replicas, types);
   }
 
+  /**
+   * The same, but that admins are only told by {@linkcode tellAdmins}, or before what comes next: operators
+   * are not to rely on it yet.
+   */
+  changeTableQuietly(cells: readonly CellChange[]): void {
+    const admins = this.identified(NodeType.ADMIN).flatMap(({ connection }) => connection ?? []);
+    const changes = this.#apply(cells, this.#table.replicas, [NodeType.STORAGE, NodeType.CLIENT]);
+    if (changes !== null && admins.length > 0) this.#untold.push({ admins, changes });
+  }
+
+  /** Tells admins what they were not told yet. */
+  tellAdmins(): void {
+    const untold = this.#untold;
+    this.#untold = [];
+    for (const { admins, changes } of untold) {
+      for (const admin of admins) admin.notify("NotifyPartitionChanges", changes);
+    }
+  }
+
   /** Sets the wanted number of replicas, as the next version of the table, and tells all nodes. */
   changeReplicas(replicas: number): void {
     this.#changeTable([], replicas, TABLE_READERS);
   }
 
   #changeTable(cells: readonly CellChange[], replicas: number, types: NodeType[]): void {
+    this.tellAdmins();
+    this.#apply(cells, replicas, types);
+  }
+
+  #apply(cells: readonly CellChange[], replicas: number, types: NodeType[]): TableChanges | null {
     const { ptid } = this.#table;
-    if (ptid === null) return;
+    if (ptid === null) return null;
     const changes = { ptid: ptid + 1, replicas, cells };
     this.#table.change(changes);
     for (const { connection } of this.identified(...types)) {
       if (connection === null || this.#waiting.has(connection)) continue;
       connection.notify("NotifyPartitionChanges", changes);
     }
+    return changes;
   }
 
   /**
@@ -171,6 +200,7 @@ export class Notifier {
 
   /** Sends the whole table to some nodes. */
   sendTable(...receivers: Node[]): void {
+    this.tellAdmins();
     const { ptid, replicas, rows } = this.#table;
     for (const { connection } of receivers) {
       if (connection === null) continue;

@@ -52,7 +52,8 @@ export class Promotions {
     const changes = table.replicated(nid, partition);
     if (changes.length === 0) return;
     const witnesses = table.readableCells(partition).map((cell) => cell.nid);
-    notifier.changeTable(changes);
+    notifier.changeTableQuietly(changes);
+    if (witnesses.length === 0) notifier.tellAdmins();
     const version = table.ptid ?? 0;
     const versions = this.#versions.get(nid) ?? new Map<number, number>();
     this.#versions.set(nid, versions.set(partition, version));
@@ -63,6 +64,8 @@ export class Promotions {
       notifier.saved(new Set([witness])).then((saved) => {
         if (era !== this.#era) return;
         if (saved.has(witness)) this.#acknowledged(witness, version);
+        // Whoever waits for all copies, to stop one storage after the other, may go on.
+        if (this.#unsaved.size === 0) notifier.tellAdmins();
         this.#discardSurplus(partition);
       });
     }
@@ -98,9 +101,15 @@ export class Promotions {
     this.#saved.delete(nid);
   }
 
+  /** Whether all storages know of all copies. */
+  get known(): boolean {
+    return this.#unsaved.size === 0;
+  }
+
   /** Operation stops. */
   clear(): void {
     this.#era++;
+    this.#context.notifier.tellAdmins();
     this.#unsaved.clear();
     this.#versions.clear();
     this.#saved.clear();

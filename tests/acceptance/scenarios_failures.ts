@@ -276,7 +276,10 @@ export const failures: Lines = {
       await dostore(client, { oid: deleted.oid, serial: deleted.tid, data: null });
       const expected = await Array.fromAsync(client.snapshot().records());
       cluster.startStorage(1);
-      await until(() => !/S\d:[OC]\b/.test(cluster.describe()), "cells that are up to date");
+      await until(
+        () => !/S\d:[OC]\b|copies: no/.test(cluster.describe()),
+        "cells that are up to date",
+      );
       for (const stopped of [2, 3]) {
         await cluster.stopStorage(stopped);
         const reader = await scene.connect();
@@ -284,7 +287,7 @@ export const failures: Lines = {
         assert.equal((await reader.history(oid, 20)).length, 11);
         cluster.startStorage(stopped);
         await until(
-          () => !/S\d:[OC]\b/.test(cluster.describe()),
+          () => !/S\d:[OC]\b|copies: no/.test(cluster.describe()),
           "cells that are up to date again",
         );
       }

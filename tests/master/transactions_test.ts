@@ -586,7 +586,7 @@ Deno.test("TransactionManager tells the end of transactions to storages that rep
     scene.sent();
     back.notify("NotifyReplicationDone", { partition: 0, tid });
     await settle();
-    assert.deepEqual(scene.sent("NotifyPartitionChanges")[0], "A1 NotifyPartitionChanges 3 0:S2→U");
+    assert.deepEqual(scene.sent("NotifyPartitionChanges")[0], "S1 NotifyPartitionChanges 3 0:S2→U");
     back.notify("NotifyReplicationDone", { partition: 0, tid });
     await settle();
     assert.deepEqual(scene.sent(), [], "late");
