@@ -28,7 +28,7 @@ export async function openSqlite(options: DatabaseOptions): Promise<Engine> {
   const address = parseSqliteAddress(options.database, homeDirectory(options.database));
   if (address.path === ":memory:") return new InlineSqlite(address, null, options.log);
   createFile(address.path);
-  const unlock = lockFile(address.path);
+  const unlock = await lockFile(address.path);
   try {
     // The engine of other journal modes also tells which one is really in use.
     const inline = new InlineSqlite(address, unlock, options.log);
