@@ -5,6 +5,7 @@
  */
 
 import mariadb from "npm:mariadb@3.5.3";
+import { freePort } from "./ports.ts";
 
 /** Account of all the databases of a private server. */
 const USER = "neo";
@@ -191,11 +192,4 @@ export class Mariadb {
     await this.kill();
     await Deno.remove(this.folder, { recursive: true });
   }
-}
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
 }

@@ -5,6 +5,9 @@
  */
 
 import type { Address } from "../../protocol/nodes.ts";
+import { freePort } from "./ports.ts";
+
+export { freePort };
 
 /** The folder of this repository. */
 export const ROOT: URL = new URL("../../", import.meta.url);
@@ -22,14 +25,6 @@ export const PERMISSIONS: Readonly<Record<"master" | "storage" | "admin", readon
   ],
   admin: ["--allow-net", "--allow-read", "--allow-write", "--allow-env", "--allow-ffi"],
 };
-
-/** A port that nobody listens to. Somebody else may take it before it is used, but rarely does. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
-}
 
 /** Waits until a condition holds; fails with its description after a generous time. */
 export async function until(
