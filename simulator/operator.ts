@@ -118,7 +118,12 @@ export class Operator {
     }
     if (state === NodeState.DOWN) return await connection.command("SetNodeState", { nid, state });
     this.#doubtful.set(nid, address);
-    const result = await connection.command("SetNodeState", { nid, state });
+    const result = await connection.command("SetNodeState", { nid, state }).catch((error) => {
+      const isRefusal = error instanceof ErrorAnswer &&
+        !/see whether|not known/.test(error.message);
+      if (isRefusal) this.#doubtful.delete(nid);
+      throw error;
+    });
     this.#doubtful.delete(nid);
     this.#context.recycle(nid, address);
     return result;
@@ -133,7 +138,8 @@ export class Operator {
     const { nodes } = await connection.ask("AskNodeList", { type: NodeType.STORAGE });
     for (const [nid, former] of this.#doubtful) {
       const present = nodes.find((node) => node.nid === nid);
-      const same = present?.address === null || sameAddress(present?.address ?? null, former);
+      // Where it is not known where it was, whoever has its id now may be the same.
+      const same = former === null || !present?.address || sameAddress(present.address, former);
       if (present === undefined || !same) this.#context.recycle(nid, former);
       this.#doubtful.delete(nid);
     }
